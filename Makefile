@@ -1,0 +1,44 @@
+# The verbs of this course; `make` with no argument lists them.
+# Every verb first makes the environment it needs, in .venv, once: a second call installs nothing.
+
+# The first Python of the right version; choose another with `make PYTHON=/path/to/python lab`.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo "$$p" && break; done)
+PY    := .venv/bin/python
+STAMP := .venv/installed
+# Kernels come from this environment, never from one the user installed elsewhere.
+export JUPYTER_PREFER_ENV_PATH := 1
+
+.PHONY: help lab test format notebooks clean
+.DEFAULT_GOAL := help
+
+help: ## list the verbs
+	@echo "make VERB, where VERB is one of:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1~\2/p' Makefile | tr '~' '\t' | expand -t 14
+
+lab: $(STAMP) ## open the course in JupyterLab (ARGS="--no-browser" and the like are passed on)
+	$(PY) -m jupyter lab --notebook-dir=notebooks $(ALLOW_ROOT) $(ARGS)
+
+test: $(STAMP) ## run every test and every notebook, comparing every output
+	$(PY) -m pytest -n 2 --dist loadfile --color=no --cov --cov-fail-under=95 $(ARGS)
+
+format: $(STAMP) ## format and lint the code and the notebooks
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+notebooks: $(STAMP) ## execute the notebooks again and store their outputs (ONLY="notebooks/01*.ipynb")
+	$(PY) tools/execute.py $(ONLY)
+
+clean: ## remove the environment and all caches (the downloaded data stay)
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+
+# Root in a container may open JupyterLab too.
+ALLOW_ROOT = $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+
+$(STAMP): pyproject.toml
+	@[ -n "$(PYTHON)" ] || { echo "This course needs Python 3.10 or newer, and none was found on PATH. Install one, or run: make PYTHON=/path/to/python"; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: its venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	"$(PYTHON)" -m venv .venv
+	$(PY) -m pip install --quiet --editable ".[test]"
+	@touch $(STAMP)

@@ -1,0 +1,56 @@
+"""Execute notebooks and store their outputs: python tools/execute.py [NOTEBOOK ...], all of them by default.
+
+A notebook whose outputs come out the same is left as it was, to the byte. Cells tagged nbval-ignore-output,
+whose outputs hold times or widgets, are stored without them unless the output is plain text. No execution
+times, no widget state and no versions are stored.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def execute(path: Path) -> bool:
+    """Run the notebook from top to bottom in a new kernel; True if the file has changed."""
+    before = path.read_text(encoding="utf-8")
+    notebook = nbformat.reads(before, as_version=4)
+    client = NotebookClient(
+        notebook, timeout=600, kernel_name="python3", record_timing=False, coalesce_streams=True,
+        resources={"metadata": {"path": str(path.parent)}}, store_widget_state=False,
+    )  # fmt: skip
+    client.execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if "nbval-ignore-output" in cell.metadata.get("tags", []):
+            cell["outputs"] = [output for output in cell["outputs"] if output["output_type"] == "stream"]
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for image in (o["data"] for c in notebook.cells for o in c.get("outputs", []) if "data" in o):
+        if "image/png" in image:
+            image["image/png"] = image["image/png"].strip() + "\n"
+    after = nbformat.writes(notebook, version=4) + "\n"
+    if after != before:
+        path.write_text(after, encoding="utf-8")
+    return after != before
+
+
+def main(arguments: list[str]) -> None:
+    os.environ.pop("MPLBACKEND", None)
+    os.environ["TQDM_DISABLE"] = "1"  # progress bars show rates, which never repeat
+    paths = [Path(a).resolve() for a in arguments] or sorted((ROOT / "notebooks").glob("*.ipynb"))
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["IPYTHONDIR"] = folder
+        for path in paths:
+            print(f"{path.name}: {'stored anew' if execute(path) else 'unchanged'}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
