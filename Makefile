@@ -4,12 +4,12 @@
 # The first Python of the right version; choose another with `make PYTHON=/path/to/python lab`.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo "$$p" && break; done)
-PY    := .venv/bin/python
+PY    := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 STAMP := .venv/installed
 # Kernels come from this environment, never from one the user installed elsewhere.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help lab test format notebooks clean
+.PHONY: help lab test lint format data notebooks clean
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
@@ -22,9 +22,16 @@ lab: $(STAMP) ## open the course in JupyterLab (ARGS="--no-browser" and the like
 test: $(STAMP) ## run every test and every notebook, comparing every output
 	$(PY) -m pytest -n 2 --dist loadfile --color=no --cov --cov-fail-under=95 $(ARGS)
 
+lint: $(STAMP) ## check the style of the code and the notebooks
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
 format: $(STAMP) ## format and lint the code and the notebooks
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
+
+data: $(STAMP) ## download the full MNIST (11 MB) for chapter 7 into data/mnist
+	$(PY) -m course_lib.mnist
 
 notebooks: $(STAMP) ## execute the notebooks again and store their outputs (ONLY="notebooks/01*.ipynb")
 	$(PY) tools/execute.py $(ONLY)

@@ -16,7 +16,9 @@ PICTURE_TOLERANCE = 15
 
 def pytest_configure(config):
     os.environ.pop("MPLBACKEND", None)  # the kernel draws inline, whatever the terminal is set to
-    os.environ["IPYTHONDIR"] = tempfile.mkdtemp(prefix="ipython-")  # no start-up files of this user
+    folder = tempfile.TemporaryDirectory(prefix="ipython-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["IPYTHONDIR"] = folder.name  # no start-up files of this user
     os.environ["TQDM_DISABLE"] = "1"  # progress bars show rates, which never repeat; they are not stored either
     _repair_nbval()
 

@@ -5,8 +5,8 @@ the layers at once. Assigning ``params["W1"] = values`` writes the values into t
 """
 
 import os
-import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +23,11 @@ class Params(Mapping):
         self._arrays = arrays
 
     def __getitem__(self, name):
+        if name not in self._arrays:
+            raise KeyError(f"{name} is not a parameter of this network, which has {', '.join(self)}")
         return self._arrays[name]
 
     def __setitem__(self, name, values):
-        if name not in self._arrays:
-            raise KeyError(f"{name} is not a parameter of this network, which has {', '.join(self)}")
         if np.shape(values) != self[name].shape:
             raise ValueError(f"{name} has shape {self[name].shape}; the values assigned have {np.shape(values)}.")
         self[name][...] = values
@@ -103,8 +103,10 @@ class TwoLayerNet:
         return self.last_layer.forward(self.predict(x), t)
 
     def accuracy(self, x, t):
-        """The share of the batch whose highest score is at the label, a float."""
+        """The share of the batch whose highest score is at the label, a float; a batch of none is a ValueError."""
         scores = self.predict(x)
+        if len(scores) == 0:
+            raise ValueError("the accuracy of an empty batch is not defined.")
         t = as_labels(t, scores.shape)
         return float(np.mean(scores.argmax(axis=1) == (t if t.ndim == 1 else t.argmax(axis=1))))
 
@@ -128,26 +130,42 @@ class TwoLayerNet:
     def save(self, path):
         """Write the parameters to an .npz file: whole, or not at all.
 
-        A file that was there before stays as it was until the new one is complete.
+        A file that was there before stays as it was until the new one is complete. Raises OSError where the
+        disk is full, the folder is missing, and the like.
         """
         path = Path(path)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(part, "wb") as file:
                 np.savez(file, **self.params)
             os.replace(part, path)
-        except BaseException:
-            os.unlink(part)
-            raise
+        except OSError as fault:
+            raise OSError(
+                f"The network was not saved to {path}: {fault.strerror or fault}. "
+                "A file that was there before is unharmed; try another folder, or make room and save again."
+            ) from None
+        finally:
+            with suppress(OSError):  # after a success there is none
+                part.unlink()
 
     @classmethod
     def load(cls, path):
-        """A network with the parameters of a file that ``save`` wrote."""
-        with np.load(path, allow_pickle=False) as file:
-            if sorted(file) != ["W1", "W2", "b1", "b2"]:
-                raise ValueError(f"{path} holds {', '.join(file)}; a TwoLayerNet is saved as W1, b1, W2, b2.")
-            arrays = dict(file)
-        net = cls(*arrays["W1"].shape, arrays["b2"].size, dtype=arrays["W1"].dtype)
-        for name, values in arrays.items():
-            net.params[name] = values
+        """A network with the parameters of a file that ``save`` wrote; any other file is a ValueError."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = dict(file)
+        except OSError:  # missing, or not ours to read: the system says it well
+            raise
+        except Exception:  # zipfile, zlib and numpy have a dozen errors for bytes that make no sense
+            raise ValueError(f"{path} is damaged, or no file that TwoLayerNet.save wrote.") from None
+        if sorted(arrays) != ["W1", "W2", "b1", "b2"]:
+            raise ValueError(f"{path} holds {', '.join(arrays)}; a TwoLayerNet is saved as W1, b1, W2, b2.")
+        W1, b1, W2, b2 = (arrays[name] for name in ("W1", "b1", "W2", "b2"))
+        try:
+            Affine(W1, b1), Affine(W2, b2)  # which check shapes and dtypes
+            net = cls(len(W1), len(b1), len(b2), dtype=W1.dtype)
+            for name, values in arrays.items():
+                net.params[name] = values
+        except (TypeError, ValueError) as fault:
+            raise ValueError(f"{path} holds no TwoLayerNet: {fault}") from None
         return net

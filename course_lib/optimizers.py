@@ -1,7 +1,8 @@
 """Rules that turn gradients into a step: each updates the parameters where they are, in place.
 
-An optimizer is given the parameters and their gradients as two mappings with the same names. What it
-remembers between steps (a velocity, a running mean) it keeps per name, in the dtype of the parameter.
+An optimizer is given the parameters and their gradients as two mappings of arrays with the same names. What
+it remembers between steps (a velocity, a running mean) it keeps per name, in the dtype of the parameter; so
+a new network wants a new optimizer. lr becomes a Python float, for a numpy one would turn float32 into float64.
 """
 
 import numpy as np
@@ -11,7 +12,7 @@ class SGD:
     """Stochastic gradient descent: W <- W - lr * dW."""
 
     def __init__(self, lr=0.01):
-        self.lr = lr
+        self.lr = float(lr)
 
     def update(self, params, grads):
         for name, p in params.items():
@@ -25,7 +26,7 @@ class Momentum:
     """
 
     def __init__(self, lr=0.01, momentum=0.9):
-        self.lr, self.momentum = lr, momentum
+        self.lr, self.momentum = float(lr), momentum
         self.velocity = {}
 
     def update(self, params, grads):
@@ -43,7 +44,7 @@ class Adam:
     """
 
     def __init__(self, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
-        self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
+        self.lr, self.beta1, self.beta2, self.eps = float(lr), beta1, beta2, eps
         self.steps = 0
         self.mean, self.square = {}, {}
 

@@ -42,7 +42,7 @@ def digits(images: np.ndarray, titles: Sequence = (), columns: int = 10) -> Figu
     for axis in axes.flat:
         axis.axis("off")
     for axis, image in zip(axes.flat, images, strict=False):
-        axis.imshow(image.reshape(28, 28))
+        axis.imshow(image.reshape(28, 28), cmap="gray_r")
     for axis, title in zip(axes.flat, titles, strict=False):
         axis.set_title(title, fontsize=10)
     return figure
@@ -71,7 +71,8 @@ def training_curves(history) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.8, 3.4))
     steps = np.arange(1, len(history.loss) + 1)
     left.plot(steps, history.loss, color=SKY, linewidth=0.8, alpha=0.7, linestyle="-", label="each mini-batch")
-    left.plot(*moving_average(history.loss), color=BLUE, linestyle="-", label="mean of 50 steps")
+    width = min(50, len(history.loss))
+    left.plot(*moving_average(history.loss, width), color=BLUE, linestyle="-", label=f"mean of {width} steps")
     left.set(xlabel="step", ylabel="loss (nats)", ylim=(0, None))
     left.legend()
     right.plot(history.steps, history.train, color=BLUE, marker="o", markersize=4, label="training set")
@@ -84,7 +85,7 @@ def training_curves(history) -> Figure:
 
 def moving_average(values: Sequence[float], width: int = 50) -> tuple[np.ndarray, np.ndarray]:
     """(step at the window's end, mean over the window); a series shorter than the window gives its one mean."""
-    width = min(width, len(values))
+    width = max(1, min(width, len(values)))
     mean = np.convolve(values, np.ones(width) / width, mode="valid")
     return np.arange(width, len(values) + 1), mean
 
@@ -93,7 +94,7 @@ def weight_images(W: np.ndarray, columns: int = 10) -> Figure:
     """Columns of W (784, M) as images: blue for negative weights, red for positive ones, white for zero."""
     rows = -(-W.shape[1] // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(0.8 * columns, 0.8 * rows), squeeze=False)
-    limit = float(np.abs(W).max())
+    limit = float(np.abs(W).max()) or 1.0
     for axis in axes.flat:
         axis.axis("off")
     for axis, w in zip(axes.flat, W.T, strict=False):

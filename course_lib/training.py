@@ -4,6 +4,7 @@ Images may stay uint8, a quarter of float32's memory: only the batch in hand bec
 """
 
 import math
+import os
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,9 +29,9 @@ class History:
     stopped: str = ""
 
     def __str__(self):
-        lines = ["epoch   step  train accuracy" + ("  test accuracy" if self.test else "")]
+        lines = ["epoch     step  train accuracy" + ("  test accuracy" if self.test else "")]
         for epoch, (step, accuracy) in enumerate(zip(self.steps, self.train, strict=True)):
-            line = f"{epoch:5}  {step:5}  {accuracy:14.4f}"
+            line = f"{epoch:5}  {step:7}  {accuracy:14.4f}"
             lines.append(line + (f"  {self.test[epoch]:13.4f}" if self.test else ""))
         return "\n".join(lines + ([self.stopped] if self.stopped else []))
 
@@ -67,7 +68,7 @@ def fit(
     ----------
     net : has ``params``, ``loss_and_gradient(x, t)``, ``predict(x)`` and ``dtype``, as TwoLayerNet has.
     train, test : pairs (x, t) of inputs (N, ...) and labels; without test only the training set is scored.
-    optimizer : has ``update(params, grads)`` and, for a schedule, ``lr``.
+    optimizer : has ``lr`` and ``update(params, grads)``.
     epochs : how many times to go through the training set.
     rng : a numpy Generator, or a seed for one, that decides the order of the batches.
     transform : ``transform(x, rng) -> x``, applied to each batch before it is used, such as a random shift.
@@ -79,19 +80,20 @@ def fit(
     """
     rng = np.random.default_rng(rng)
     x, t = train
+    _check_batches(x, t, batch_size)
     steps = epochs * math.ceil(len(x) / batch_size)
     lr = optimizer.lr
     history = History()
     try:
         # A network that diverges overflows on its way; the sentence below says so better than numpy's warnings.
-        with tqdm(total=steps, unit="step", leave=False) as bar, np.errstate(over="ignore", invalid="ignore"):
+        with _progress_bar(steps) as bar, np.errstate(over="ignore", invalid="ignore"):
             _record(history, net, train, test)
             for _ in range(epochs):
                 for batch_x, batch_t in minibatches(x, t, batch_size, rng=rng, dtype=net.dtype):
                     if transform is not None:
                         batch_x = transform(batch_x, rng)
                     if schedule is not None:
-                        optimizer.lr = lr * schedule(len(history.loss) / steps)
+                        optimizer.lr = float(lr * schedule(len(history.loss) / steps))
                     loss, gradient = net.loss_and_gradient(batch_x, batch_t)
                     history.loss.append(loss)
                     if not math.isfinite(loss):
@@ -117,14 +119,10 @@ def minibatches(x, t, batch_size, *, rng=None, dtype=np.float32):
     uint8 inputs, which stand for 0..255, become numbers of the dtype between 0 and 1; others are converted to it.
     Raises ValueError where x and t differ in length or batch_size is no positive integer.
     """
-    if len(x) != len(t):
-        raise ValueError(f"each input needs its label; there are {len(x)} inputs and {len(t)} labels.")
-    if batch_size < 1 or batch_size != int(batch_size):
-        raise ValueError(f"batch_size must be a positive integer; it is {batch_size}.")
+    _check_batches(x, t, batch_size)
     order = np.random.default_rng(rng).permutation(len(x))
-    for start in range(0, len(x), batch_size):
-        batch = order[start : start + batch_size]
-        yield as_inputs(x[batch], dtype), t[batch]
+    batches = (order[start : start + batch_size] for start in range(0, len(x), batch_size))
+    return ((as_inputs(x[batch], dtype), t[batch]) for batch in batches)
 
 
 def as_inputs(x, dtype=np.float32):
@@ -144,15 +142,37 @@ def predict_labels(net, x):
 
 
 def accuracy(net, x, t):
-    """The share of inputs whose predicted label is right, a float; t is integers (N,) or one-hot rows (N, C)."""
+    """The share of inputs whose predicted label is right, a float; t is integers (N,) or one-hot rows (N, C).
+
+    Raises ValueError where there is no input at all, or not one label for each.
+    """
+    t = np.asarray(t)
+    _check_labels(x, t)
     if len(x) == 0:
         raise ValueError("the accuracy of no inputs at all is not defined.")
-    t = np.asarray(t)
     return float(np.mean(predict_labels(net, x) == (t if t.ndim == 1 else t.argmax(axis=1))))
 
 
+def _progress_bar(steps):
+    # tqdm's own variable, which its notebook bar ignores: stored notebooks hold no bars, for no two are alike.
+    return tqdm(total=steps, unit="step", leave=False, disable=bool(os.environ.get("TQDM_DISABLE")))
+
+
 def _record(history, net, train, test):
-    history.steps.append(len(history.loss))
-    history.train.append(accuracy(net, *train))
-    if test is not None:
-        history.test.append(accuracy(net, *test))
+    scores = [accuracy(net, *data) for data in (train, test) if data is not None]
+    history.steps.append(len(history.loss))  # only now: an interrupt above leaves no half a row
+    for column, score in zip((history.train, history.test), scores, strict=False):
+        column.append(score)
+
+
+def _check_batches(x, t, batch_size):
+    _check_labels(x, t)
+    if batch_size < 1 or batch_size != int(batch_size):
+        raise ValueError(f"batch_size must be a positive integer; it is {batch_size}.")
+
+
+def _check_labels(x, t):
+    if len(x) != len(t):
+        raise ValueError(f"each input needs its label; there are {len(x)} inputs and {len(t)} labels.")
+    if t.ndim > 2 or t.shape[1:] == (1,):
+        raise ValueError(f"labels are integers (N,) or one-hot rows (N, C); these have shape {t.shape}.")

@@ -38,7 +38,7 @@ def execute(path: Path) -> bool:
             image["image/png"] = image["image/png"].strip() + "\n"
     after = nbformat.writes(notebook, version=4) + "\n"
     if after != before:
-        path.write_text(after, encoding="utf-8")
+        path.write_text(after, encoding="utf-8", newline="\n")
     return after != before
 
 
