@@ -17,10 +17,10 @@ help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1~\2/p' Makefile | tr '~' '\t' | expand -t 14
 
 lab: $(STAMP) ## open the course in JupyterLab (ARGS="--no-browser" and the like are passed on)
-	$(PY) -m jupyter lab --notebook-dir=notebooks $(ALLOW_ROOT) $(ARGS)
+	$(PY) -m jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(ALLOW_ROOT) $(ARGS)
 
 test: $(STAMP) ## run every test and every notebook, comparing every output
-	$(PY) -m pytest -n 2 --dist loadfile --color=no --cov --cov-fail-under=95 $(ARGS)
+	OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --color=no --cov --cov-fail-under=95 $(ARGS)
 
 lint: $(STAMP) ## check the style of the code and the notebooks
 	$(PY) -m ruff check .
@@ -48,4 +48,6 @@ $(STAMP): pyproject.toml
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: its venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	"$(PYTHON)" -m venv .venv
 	$(PY) -m pip install --quiet --editable ".[test]"
+	@# JupyterLab's own news would be the first thing that learners see, and it needs the network.
+	@$(PY) -m jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements" 2>/dev/null
 	@touch $(STAMP)

@@ -14,6 +14,7 @@ def sigmoid(x):
     >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
+    x = as_floats(x)
     return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
 
 
@@ -26,7 +27,8 @@ def softmax(x):
     array([[0.5, 0.5],
            [0.5, 0.5]])
     """
-    exp = np.exp(x - np.max(x, axis=-1, keepdims=True))
+    x = as_floats(x)
+    exp = np.exp(x - x.max(axis=-1, keepdims=True))
     return exp / exp.sum(axis=-1, keepdims=True)
 
 
@@ -36,7 +38,8 @@ def log_softmax(x):
     >>> log_softmax(np.array([0.0, 1000.0]))
     array([-1000.,     0.])
     """
-    shifted = x - np.max(x, axis=-1, keepdims=True)
+    x = as_floats(x)
+    shifted = x - x.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
@@ -80,7 +83,7 @@ def cross_entropy(y, t):
     1.0397
     """
     with np.errstate(divide="ignore"):
-        return negative_log_likelihood(np.log(y), t)
+        return negative_log_likelihood(np.log(as_floats(y)), t)
 
 
 def mean_squared_error(y, t):
@@ -99,7 +102,7 @@ def mean_squared_error(y, t):
     >>> mean_squared_error(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 0.0], [3.0, 0.0]]))
     5.0
     """
-    y, t = np.atleast_2d(y), np.atleast_2d(t)
+    y, t = np.atleast_2d(as_floats(y)), np.atleast_2d(as_floats(t))
     if y.shape != t.shape:
         raise ValueError(f"mean_squared_error compares arrays of one shape; y has {y.shape}, t has {t.shape}.")
     return float(np.square(y - t).sum() / (2 * max(len(y), 1)))
@@ -113,9 +116,19 @@ def one_hot(t, num_classes, dtype=np.float64):
            [1., 0., 0.]])
     """
     t = np.asarray(t)
+    if t.ndim != 1:
+        raise ValueError(f"one_hot takes integer labels of shape (N,); got shape {t.shape}.")
     rows = np.zeros((len(t), num_classes), dtype=dtype)
     rows[np.arange(len(t)), as_labels(t, rows.shape)] = 1
     return rows
+
+
+def as_floats(x, dtype=None):
+    """x as an array of floats: of the dtype given, else of its own, else (integers, which would wrap) of float64."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"expected an array of numbers; got one of dtype {x.dtype}.")
+    return x.astype(dtype or (x.dtype if x.dtype.kind == "f" else np.float64), copy=False)
 
 
 def as_labels(t, shape):
@@ -125,6 +138,8 @@ def as_labels(t, shape):
     integer names no class, or a row of probabilities does not sum to 1; TypeError for other dtypes.
     """
     t = np.asarray(t)
+    if len(shape) != 2:
+        raise ValueError(f"scores have shape (N, C), a row for each sample; got {shape}.")
     n, num_classes = shape
     if t.shape == shape or (n == 1 and t.shape == (num_classes,) != (1,)):
         return _as_probabilities(t.reshape(shape))
@@ -148,8 +163,7 @@ def as_labels(t, shape):
 
 
 def _as_probabilities(t):
-    if t.dtype.kind not in "fiub":
-        raise TypeError(f"label rows must be numbers; their dtype is {t.dtype}.")
+    t = as_floats(t)
     sums = t.sum(axis=1)
     bad = np.flatnonzero(~((np.abs(sums - 1) < 1e-3) & (t.min(axis=1, initial=0) >= 0)))
     if len(bad):

@@ -6,7 +6,9 @@ Both checks return a Report: print it to read it, ask ``.ok``, or call ``.raise_
 """
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Number
 
 import numpy as np
 
@@ -36,9 +38,11 @@ def numerical_gradient(f, x, h=1e-4):
             f"numerical_gradient nudges an array of floats by {h:g}; it got {kind}, which cannot hold the "
             "nudged value. Convert it first, for example with np.array(x, dtype=float)."
         )
+    if not x.flags.writeable:
+        raise ValueError("numerical_gradient nudges x in place, but this array is read-only; pass x.copy().")
     gradient = np.empty_like(x)
     for where in np.ndindex(x.shape):
-        gradient[where] = _slope(lambda: f(x), _along_axis(x, where), h)
+        gradient[where] = _slope(_line(lambda: f(x), x, where), h)
     return gradient
 
 
@@ -47,7 +51,7 @@ def relative_error(a, b):
 
     It does not depend on units: 1e-7 is agreement and 0.5 is a fault, however small the gradient.
     """
-    a, b = np.asarray(a), np.asarray(b)
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if a.shape != b.shape:
         raise ValueError(f"relative_error compares arrays of one shape; got {a.shape} and {b.shape}.")
     size = np.maximum(np.abs(a), np.abs(b))
@@ -65,7 +69,8 @@ def check_layer(layer, *inputs, full=False, seed=0, tol=None):
     ----------
     layer : has forward(*inputs) and backward(dout). Its parameters are those in ``param_names`` or, without
         that, each array ``W`` for which backward leaves a ``dW``.
-    inputs : what forward is given. Integers, and an input that forward calls ``t`` (a target), get no gradient.
+    inputs : what forward is given, arrays or numbers; check_layer works on copies. Arrays of integers, and an
+        input that forward calls ``t`` (a target), get no gradient.
     full : visit every coordinate, of arrays with more than a hundred too.
     seed : of the random upstream gradient, the directions and the sample of coordinates.
     tol : the largest relative error that passes; by default 1e-6, or 1e-2 for float32.
@@ -74,9 +79,9 @@ def check_layer(layer, *inputs, full=False, seed=0, tol=None):
     -------
     Report
     """
-    report = Report(f"Gradient check of {_class(layer)}, by itself")
+    report = Report(_class(layer), "by itself")
     try:
-        _LayerCheck(layer, inputs, full, np.random.default_rng(seed), tol).run(report)
+        _LayerCheck(layer, inputs).run(report, full, np.random.default_rng(seed), tol)
     except _Fault as fault:
         report.rows.append(Row(fault.where, verdict="WRONG", detail=str(fault)))
     return report
@@ -87,13 +92,14 @@ def check_network(net, x, t, *, full=False, seed=0, tol=None):
 
     Each parameter is nudged along random directions, which move all its numbers at once, and at a seeded sample
     of single coordinates (small arrays: at all of them). Then each layer is checked by itself, at the inputs
-    that this batch gives it, and the gradients that the layers leave are compared with those of ``net.gradient``.
+    that this batch gives it, and, where the layers in their order are the whole network, the gradients that
+    they leave are compared with those of ``net.gradient``.
 
     Parameters
     ----------
     net : has ``params`` (a mapping of arrays), ``loss(x, t)`` and ``gradient(x, t)``; for the walk through the
         layers also ``layers`` (a mapping, in order) and ``last_layer``, the loss.
-    x, t : a small batch, such as three samples.
+    x, t : a small batch, such as three samples. The network is given copies.
     full : visit every coordinate of every layer, rather than a sample.
     seed, tol : as in ``check_layer``.
 
@@ -102,22 +108,31 @@ def check_network(net, x, t, *, full=False, seed=0, tol=None):
     Report
     """
     rng = np.random.default_rng(seed)
-    report = Report(f"Gradient check of {_class(net)} on a batch of {len(x)}")
-    layers = getattr(net, "layers", None)
-    if layers is not None:
-        _walk(net, layers, x, t, report, full, seed, tol)
+    report = Report(_class(net), f"on a batch of {len(x)}")
+    x, t = np.array(x), np.array(t)
+    chained = None
+    if isinstance(getattr(net, "layers", None), Mapping):
+        chained = _walk(net, x, t, report, full=full, seed=seed, tol=tol)
+    full = full and report.first_wrong_layer is None
     try:
+        given = x.copy()
         loss = _call("loss", net.loss, x, t)
         gradients = _call("gradient", net.gradient, x, t)
+        _unchanged("gradient", "x", given, x)
+        if not isinstance(gradients, Mapping):
+            raise _Fault("gradient", f"it returned a {type(gradients).__name__}; expected a dictionary of arrays")
+        # With weight decay, say, the network's loss is not what its layers alone give: then nothing is to be held.
+        alike = chained is not None and np.isclose(chained, loss, rtol=1e-9, atol=0)
+        left = _left_by_layers(net, x, t) if alike and report.first_wrong_layer is None else {}
         for name, p in net.params.items():
             if name not in gradients:
-                raise _Fault("gradient", f"it has no entry {name}; it has {', '.join(gradients)}")
-            ruler = _Ruler(p.dtype, magnitude=abs(loss) + 1, tol=tol)
-            report.rows.append(
-                _compare(name, p, gradients[name], lambda: net.loss(x, t), ruler, rng, full and layers is None)
-            )
-        if "last_layer" in report.layers and report.first_wrong_layer is None:
-            _compare_with_layers(net, x, t, gradients, report)
+                raise _Fault("gradient", f"it has no entry {name}; it has {', '.join(map(str, gradients))}")
+            ruler = _Ruler([(name, p)], magnitude=abs(loss) + 1, tol=tol)
+            whole = full and id(p) not in left
+            row = _compare(name, p, gradients[name], lambda: net.loss(x, t), ruler, rng, whole)
+            if row.ok and id(p) in left:
+                _compare_with_layers(row, np.asarray(gradients[name]), left[id(p)])
+            report.rows.append(row)
     except _Fault as fault:
         report.rows.append(Row(fault.where, verdict="WRONG", detail=str(fault)))
     return report
@@ -142,6 +157,10 @@ class Row:
     def ok(self):
         return self.verdict != "WRONG"
 
+    def fail(self, detail):
+        self.verdict, self.detail = "WRONG", detail
+        return self
+
     def cells(self):
         shape = "" if self.shape is None else " × ".join(map(str, self.shape)) or "number"
         if self.error is None:
@@ -155,7 +174,8 @@ class Row:
 class Report:
     """The outcome of a check: a table to print, with ``ok`` and ``raise_if_bad()`` for programs."""
 
-    title: str
+    subject: str  # the class that was checked, with its module
+    setting: str  # by itself, or on which batch
     rows: list[Row] = field(default_factory=list)
     layers: dict[str, "Report"] = field(default_factory=dict)
 
@@ -174,57 +194,54 @@ class Report:
             raise AssertionError(f"\n{self}")
 
     def __str__(self):
-        parts = [self.title, _table(("", "shape", "checked", "relative error", "verdict"), self.rows)]
+        parts = [f"Gradient check of {self.subject} {self.setting}", _table(self.rows)]
         if self.layers:
-            rows = [Row(name, verdict=_summary(report)) for name, report in self.layers.items()]
-            names = [report.title.removeprefix("Gradient check of ").split(",")[0] for report in self.layers.values()]
-            cells = [(row.name, cls, row.verdict) for row, cls in zip(rows, names, strict=True)]
-            parts.append("Each layer by itself:")
-            parts.append(_align([("", "class", "verdict"), *cells]))
-            wrong = self.first_wrong_layer
-            if wrong is not None:
-                parts.append(_table(("", "shape", "checked", "relative error", "verdict"), self.layers[wrong].rows))
-        parts.append(self._conclusion())
-        return "\n\n".join(part for part in parts if part)
+            lines = [(name, report.subject, report.verdict) for name, report in self.layers.items()]
+            parts += ["Each layer by itself:", _align([("", "class", "verdict"), *lines])]
+        if self.first_wrong_layer is not None:
+            parts.append(_table(self.layers[self.first_wrong_layer].rows))
+        return "\n\n".join(part for part in (*parts, self._conclusion()) if part)
 
     __repr__ = __str__
 
+    @property
+    def verdict(self):
+        """In a few words: ok, or which rows are not."""
+        wrong = [row.name for row in self.rows if not row.ok]
+        kinks = [row.name for row in self.rows if row.verdict == "kink"]
+        return f"WRONG: {', '.join(wrong)}" if wrong else f"ok, kink in {', '.join(kinks)}" if kinks else "ok"
+
     def _conclusion(self):
-        if self.ok:
-            kinks = any(row.verdict == "kink" for r in (self, *self.layers.values()) for row in r.rows)
-            return "All gradients agree." + (
-                " At a kink the two one-sided slopes differ and there is no derivative to compare with."
-                if kinks
-                else ""
-            )
-        if self.first_wrong_layer is not None:
-            layer = self.layers[self.first_wrong_layer]
-            found = "; ".join(f"{row.name}: {row.detail}" for row in layer.rows if not row.ok)
-            return f"First wrong layer: {self.first_wrong_layer}. {found}."
-        found = "; ".join(f"{row.name}: {row.detail}" for row in self.rows if not row.ok)
-        if self.layers:
+        wrong = self.first_wrong_layer
+        rows = self.rows if wrong is None else self.layers[wrong].rows
+        found = "; ".join(f"{row.name}: {row.detail}" for row in rows if not row.ok)
+        if wrong is not None:
+            return f"First wrong layer: {wrong}. {found}."
+        if found and self.layers:
             return (
-                f"Each layer is right by itself, so the fault lies in how the network joins them (their order, one "
+                "Each layer is right by itself, so the fault lies in how the network joins them (their order, one "
                 f"left out, a factor, a parameter that no layer uses). {found}."
             )
-        return f"Wrong. {found}."
+        if found:
+            return f"Wrong. {found}."
+        reports = {"": self, **{f"{name}.": report for name, report in self.layers.items()}}
+        kinks = [f"{n}{row.name} {row.detail}" for n, r in reports.items() for row in r.rows if row.verdict == "kink"]
+        if kinks:
+            return (
+                "All gradients agree, except at kinks, where the slopes on the two sides differ and there is no "
+                f"derivative to compare with: {'; '.join(kinks)}."
+            )
+        return "All gradients agree."
 
 
-def _summary(report):
-    wrong = [row.name for row in report.rows if not row.ok]
-    kinks = [row.name for row in report.rows if row.verdict == "kink"]
-    return f"WRONG: {', '.join(wrong)}" if wrong else f"ok, kink in {', '.join(kinks)}" if kinks else "ok"
-
-
-def _table(head, rows):
+def _table(rows):
+    head = ("", "shape", "checked", "relative error", "verdict")
     return _align([head, *(row.cells() for row in rows)]) if rows else ""
 
 
 def _align(lines):
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        ("  " + "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True))).rstrip() for line in lines
-    )
+    return "\n".join(("  " + "  ".join(map(str.ljust, line, widths))).rstrip() for line in lines)
 
 
 # --- comparing one array -------------------------------------------------------------------------------------
@@ -238,23 +255,22 @@ class _Fault(Exception):
         self.where = where
 
 
-@dataclass
 class _Ruler:
-    """How finely a function whose value has this magnitude can be measured in this dtype."""
+    """How finely a function of these arrays, whose value has this magnitude, can be measured."""
 
-    dtype: np.dtype
-    magnitude: float
-    tol: float | None = None
-
-    def __post_init__(self):
-        single = self.dtype != np.float64
-        self.tol = self.tol or (1e-2 if single else 1e-6)
+    def __init__(self, arrays, magnitude, tol):
+        for name, a in arrays:
+            if not isinstance(a, np.ndarray) or a.dtype.kind != "f":
+                raise _Fault(name, f"it is {_kind(a)}; what is to be nudged must be an array of floats")
+        eps = max((float(np.finfo(a.dtype).eps) for _, a in arrays), default=0.0)
+        single = eps > 1e-10
         self.h = 1e-2 if single else 1e-4
-        self.eps = float(np.finfo(self.dtype).eps)
+        self.tol = tol or (1e-2 if single else 1e-6)
+        self.round_off = 10 * eps * magnitude
 
     def noise(self, h):
         """A difference of slopes that round-off alone may cause."""
-        return 10 * self.eps * self.magnitude / h
+        return self.round_off / h
 
     def error(self, a, b, size, h):
         """|a - b| relative to the larger, to `size` where both are tiny, and beyond round-off."""
@@ -267,241 +283,227 @@ def _compare(name, x, gradient, f, ruler, rng, full):
     row = Row(name, x.shape, tol=ruler.tol)
     gradient = np.asarray(gradient)
     if gradient.shape != x.shape:
-        row.verdict = "WRONG"
-        row.detail = f"its gradient has shape {gradient.shape} where {name} has {x.shape}"
-    elif not np.isfinite(gradient).all():
-        where = tuple(map(int, np.argwhere(~np.isfinite(gradient))[0]))
-        row.verdict, row.detail = "WRONG", f"its gradient is {gradient[where]} at {list(where)}"
-    if row.verdict != "ok" or x.size == 0:
-        row.checked = row.checked or ("empty" if x.size == 0 else "")
+        return row.fail(f"its gradient has shape {gradient.shape} where {name} has {x.shape}")
+    if gradient.dtype.kind not in "fiub":
+        return row.fail(f"its gradient is {_kind(gradient)}")
+    if not np.isfinite(gradient).all():
+        where = _first(~np.isfinite(gradient))
+        return row.fail(f"its gradient {_at(where)}is {gradient[where]}")
+    if x.size == 0:
+        row.checked = "empty"
         return row
 
-    whole = full or x.size <= SMALL
-    if whole:
-        places = list(np.ndindex(x.shape))
+    lines = []  # where x is moved, and along what; single coordinates first, then directions of length 1
+    if full or x.size <= SMALL:
+        row.checked = f"all {x.size}"
+        lines += [(where, 1.0) for where in np.ndindex(x.shape)]
     else:
-        flat = np.sort(rng.choice(x.size, SAMPLES, replace=False))
-        places = [tuple(map(int, np.unravel_index(i, x.shape))) for i in flat]
-    row.checked = f"all {x.size}" if whole else f"{SAMPLES} of {x.size}, {DIRECTIONS} directions"
+        row.checked = f"{SAMPLES} of {x.size}, {DIRECTIONS} directions"
+        sample = np.sort(rng.choice(x.size, SAMPLES, replace=False))
+        lines += [(tuple(map(int, np.unravel_index(i, x.shape))), 1.0) for i in sample]
+        lines += [(..., rng.choice([-1.0, 1.0], x.shape) / np.sqrt(x.size)) for _ in range(DIRECTIONS)]
+    size = 1e-3 * float(np.abs(gradient).max())
+    typical = float(np.sqrt(np.mean(np.square(gradient, dtype=float))))
 
-    largest = float(np.abs(gradient).max())
-    found = []  # (place, backward's number, the numerical one, relative error, at a kink)
-    for where in places:
-        said = float(gradient[where])
-        found.append((where, said, *_judge(f, _along_axis(x, where), said, 1e-3 * largest, ruler, ruler.tol)))
-    bad = [entry for entry in found if entry[3] > ruler.tol and not entry[4]]
-    kinks = [entry for entry in found if entry[4]]
-    row.error = max((entry[3] for entry in found if not entry[4]), default=0.0)
-
-    if not whole and not bad:
-        typical = float(np.sqrt(np.mean(np.square(gradient, dtype=float))))
-        for _ in range(DIRECTIONS):
-            direction = rng.choice([-1.0, 1.0], x.shape) / np.sqrt(x.size)
-            said = float(np.sum(direction * gradient))
-            slope, error, kink = _judge(
-                f, _along(x, direction.astype(x.dtype)), said, typical, ruler, ruler.tol / 10, direction=True
-            )
-            if kink:
-                kinks.append((None, said, slope, error, True))
-            elif error > ruler.tol / 10:
-                row.error = max(row.error, error)
-                row.tol = ruler.tol / 10
-                row.verdict = "WRONG"
-                row.detail = (
-                    f"along a random direction backward says {said:.6g}, nudging says {slope:.6g}; "
-                    "full=True finds the coordinate"
-                )
+    row.error = 0.0
+    pairs, bad, kinks = [], [], []
+    for where, direction in lines:
+        alone = where is not ...
+        said = float(np.sum(direction * gradient[where]))
+        tol = ruler.tol if alone else ruler.tol / 10  # along a direction one wrong number hides among right ones
+        slope, error, sides = _judge(_line(f, x, where, direction), said, size if alone else typical, ruler, tol)
+        if sides and (not alone or sides[0] <= said <= sides[1]):
+            kinks.append(_at(where).strip() if alone else "along a direction")
+            continue
+        row.error = max(row.error, error)
+        if alone:
+            pairs.append((said, slope))
+        if error > tol:
+            bad.append((where, said, slope, tol))
     if bad:
-        where, said, slope = bad[0][:3]
-        row.verdict = "WRONG"
-        row.detail = f"at {list(where)} backward says {said:.4g}, nudging says {slope:.4g}{_pattern(found)}"
-    elif kinks and row.verdict == "ok":
-        row.verdict = "kink"
-        row.detail = f"no derivative at {list(kinks[0][0])}" if kinks[0][0] else "no derivative along a direction"
+        where, said, slope, row.tol = bad[0]
+        if where is not ...:
+            return row.fail(f"{_at(where)}backward says {said:.4g}, nudging says {slope:.4g}{_pattern(pairs)}")
+        return row.fail(
+            f"along a random direction backward says {said:.6g}, nudging says {slope:.6g}; "
+            "full=True finds the coordinate"
+        )
+    if kinks:
+        row.verdict, row.detail = "kink", kinks[0]
     return row
 
 
-def _pattern(found):
+def _pattern(pairs):
     """What the disagreement has in common, where it has: a constant factor, or no effect at all."""
-    pairs = np.array([(said, slope) for _, said, slope, _, _ in found])
-    if not pairs[:, 1].any():
+    said, slope = np.array(pairs).T
+    if not slope.any():
         return " (nudging it changes nothing: is this the array that forward uses?)"
-    if not pairs[:, 0].any():
+    if not said.any():
         return " (backward says 0 everywhere)"
-    pairs = pairs[np.abs(pairs[:, 1]) > 1e-3 * np.abs(pairs[:, 1]).max()]
-    factors = pairs[:, 0] / pairs[:, 1]
+    clear = np.abs(slope) > 1e-3 * np.abs(slope).max()
+    factors = said[clear] / slope[clear]
     if len(factors) > 1 and np.ptp(factors) < 1e-2 * abs(factors.mean() - 1):
-        return f", {factors.mean():.4g} times as much; so it is everywhere"
+        return f"; everywhere it says {factors.mean():.4g} times as much"
     return ""
 
 
-def _judge(f, put, said, size, ruler, tol, direction=False):
-    """(slope, relative error, is it a kink) for one axis or direction along which `said` is the slope."""
-    slope = _slope(f, put, ruler.h)
+def _judge(g, said, size, ruler, tol):
+    """Is `said` the slope of g at 0? Returns the slope, its relative error, and at a kink the slopes beside it."""
+    slope = _slope(g, ruler.h)
     error = ruler.error(said, slope, size, ruler.h)
     if error <= tol:
-        return slope, error, False
-    # Not good enough yet: cancel the h² term of the error (Richardson), with ever smaller steps, which
-    # leave a kink nearby outside.
-    best = np.inf
+        return slope, error, None
+    # Not good enough yet: cancel the h² term of the error (Richardson), with ever smaller steps, which leave a kink
+    # nearby outside, until two of them agree with each other rather than with what backward says.
     for h in ruler.h * np.array([10, 1, 0.1, 0.01]):
-        finer = (4 * _slope(f, put, h / 2) - _slope(f, put, h)) / 3
-        error = ruler.error(said, finer, size, h)
-        if error < best:
-            slope, best = finer, error
+        coarser, slope = slope, (4 * _slope(g, h / 2) - _slope(g, h)) / 3
+        error = ruler.error(said, slope, size, h)
         if error <= tol:
-            return finer, error, False
+            return slope, error, None
+        if h < 10 * ruler.h and abs(slope - coarser) < 0.1 * abs(slope - said):
+            break
     # A kink at this very point: the slopes on the two sides differ, however small the step.
-    right, left = _one_sided(f, put, h)
+    here = g(0)
+    left, right = ((g(step) - here) / step for step in (-h, h))
+    wider = (g(10 * h) - 2 * here + g(-10 * h)) / (10 * h)  # right - left, ten times as far away
     slack = ruler.noise(h) + tol * size
-    kink = abs(right - left) > 1e-3 * max(abs(right), abs(left), size) + 2 * slack
-    between = min(left, right) - slack <= said <= max(left, right) + slack
-    return slope, best, bool(kink and (direction or between))
+    kink = abs(right - left) > max(2 * slack, 0.5 * abs(wider))
+    return slope, error, (min(left, right) - slack, max(left, right) + slack) if kink else None
 
 
-def _slope(f, put, h):
-    """Central difference along the line on which put(step) puts the point."""
-    try:
-        put(h)
-        ahead = f()
-        put(-h)
-        behind = f()
-    finally:
-        put(0)
-    return float(ahead - behind) / (2 * h)
+def _slope(g, h):
+    """The slope of g at 0 by central difference."""
+    return (g(h) - g(-h)) / (2 * h)
 
 
-def _one_sided(f, put, h):
-    try:
-        here = f()
-        put(h)
-        ahead = f()
-        put(-h)
-        behind = f()
-    finally:
-        put(0)
-    return (ahead - here) / h, (here - behind) / h
+def _line(f, x, where, direction=1.0):
+    """f() as a function of one number: how far x[where] is moved along the direction. x is put back each time."""
+    old = x[where].copy()
+
+    def g(step):
+        try:
+            x[where] = old + step * direction
+            return np.asarray(f()).item()
+        finally:
+            x[where] = old
+
+    return g
 
 
-def _along_axis(x, where):
-    old = x[where]
-
-    def put(step):
-        x[where] = old + step
-
-    return put
+def _at(where):
+    return f"at {list(where)} " if where else ""  # a number has no coordinates
 
 
-def _along(x, direction):
-    old = x.copy()
+def _first(mask):
+    return tuple(map(int, np.argwhere(mask)[0]))
 
-    def put(step):
-        x[...] = old + step * direction if step else old
 
-    return put
+def _kind(thing):
+    return f"an array of {thing.dtype}" if isinstance(thing, np.ndarray) else f"a {type(thing).__name__}"
 
 
 # --- one layer by itself ---------------------------------------------------------------------------------------
 
 
 class _LayerCheck:
-    """One check of one layer: its inputs as arrays that can be nudged, and what the passes returned."""
+    """One check of one layer: its inputs as arrays that can be nudged, and what is held against its two passes."""
 
-    def __init__(self, layer, inputs, full, rng, tol):
-        self.layer, self.full, self.rng, self.tol = layer, full, rng, tol
-        self.is_array = [isinstance(x, (np.ndarray, list, tuple)) for x in inputs]
-        self.inputs = [np.array(x) for x in inputs]
-        self.names = _input_names(layer, len(inputs))
+    def __init__(self, layer, inputs):
+        self.layer = layer
+        names = [
+            p.name for p in inspect.signature(layer.forward).parameters.values() if p.kind == p.POSITIONAL_OR_KEYWORD
+        ]
+        if len(names) < len(inputs):
+            names = [f"input {i}" for i in range(1, len(inputs) + 1)]
+        # A whole number is nudged like any other unless it is a label, an array of integers is not.
+        self.inputs = {
+            name: np.array(x, dtype=float if isinstance(x, int) and name != "t" else None)
+            for name, x in zip(names, inputs, strict=False)
+        }
+        self.given = {name: a.copy() for name, a in self.inputs.items()}
+        self.is_number = [isinstance(x, Number) for x in inputs]
+        self.no_input_gradient = getattr(layer, "input_gradient", True) is False
 
-    def arguments(self):
-        return [a if whole else a[()].item() for a, whole in zip(self.inputs, self.is_array, strict=True)]
+    def output(self):
+        arguments = zip(self.inputs.values(), self.is_number, strict=True)
+        return self.layer.forward(*(a.item() if number else a for a, number in arguments))
 
     def forward(self):
-        before = [a.copy() for a in self.inputs]
-        y = _call("forward", self.layer.forward, *self.arguments())
-        for name, old, a in zip(self.names, before, self.inputs, strict=True):
-            self.unchanged("forward", name, old, a)
-            if isinstance(y, np.ndarray) and np.shares_memory(y, a):
-                raise _Fault("forward", f"what it returns shares memory with {name}; return a fresh array")
-        if not np.isfinite(np.asarray(y)).all():
+        y = _call("forward", self.output)
+        if np.asarray(y).dtype.kind not in "fiub":
+            raise _Fault("forward", f"it returned {_kind(y)} where numbers are expected")
+        if not np.isfinite(y).all():
             raise _Fault("forward", "it returned numbers that are not finite (nan or inf)")
+        self.inputs_unchanged("forward")
+        _fresh("forward", [*self.inputs.items(), ("what it returns", y)])
         return y
 
     def backward(self, dout):
         """The gradients: a list of (name, the array it belongs to, its gradient)."""
-        before = [(name, a, a.copy()) for name, a in zip(self.names, self.inputs, strict=True)]
-        given = dout.copy() if isinstance(dout, np.ndarray) else dout
+        given = dout.copy()
         returned = _call("backward", self.layer.backward, given, may_return_none=True)
-        if isinstance(dout, np.ndarray):
-            self.unchanged("backward", "dout", dout, given)
-        for name, a, old in before:
-            self.unchanged("backward", name, old, a)
-        wanted = [(n, a) for n, a in zip(self.names, self.inputs, strict=True) if a.dtype.kind == "f" and n != "t"]
-        if returned is None and getattr(self.layer, "input_gradient", True) is False:
-            gradients = []
+        _unchanged("backward", "dout", dout, given)
+        self.inputs_unchanged("backward")
+        wanted = [(name, a) for name, a in self.inputs.items() if a.dtype.kind == "f" and name != "t"]
+        if returned is None and self.no_input_gradient:
+            wanted, returned = [], ()
         elif returned is None:
             raise _Fault("backward", "it returned None; has the return been forgotten?")
-        else:
-            parts = returned if isinstance(returned, tuple) else (returned,)
-            if len(parts) != len(wanted):
-                raise _Fault("backward", f"it returned {len(parts)} gradient(s) for {len(wanted)} input(s)")
-            gradients = [(n, a, g) for (n, a), g in zip(wanted, parts, strict=True)]
-            arrays = [("dout", given), *((f"d{n}", g) for n, _, g in gradients)]
-            arrays = [(n, g) for n, g in arrays if isinstance(g, np.ndarray)]
-            for i, (n, g) in enumerate(arrays):
-                for m, other in arrays[:i]:
-                    if np.shares_memory(g, other):
-                        raise _Fault("backward", f"{n} shares memory with {m}; return fresh arrays")
+        parts = returned if isinstance(returned, tuple) else (returned,)
+        if len(parts) != len(wanted):
+            raise _Fault("backward", f"it returned {len(parts)} gradient(s) for {len(wanted)} float input(s)")
+        gradients = [(name, a, part) for (name, a), part in zip(wanted, parts, strict=True)]
+        _fresh("backward", [("dout", given), *((f"d{name}", part) for name, _, part in gradients)])
         for name in self.parameters():
-            dp = getattr(self.layer, f"d{name}", None)
-            if dp is None:
+            if getattr(self.layer, f"d{name}", None) is None:
                 raise _Fault("backward", f"it left no d{name}")
-            gradients.append((name, getattr(self.layer, name), dp))
-        return [(n, a, np.array(g, dtype=float)) for n, a, g in gradients]
+            gradients.append((name, getattr(self.layer, name), getattr(self.layer, f"d{name}")))
+        return [(name, a, np.array(gradient)) for name, a, gradient in gradients]
 
     def parameters(self):
-        names = getattr(self.layer, "param_names", None)
-        if names is None:
-            known = vars(self.layer)
-            names = [n for n, v in known.items() if isinstance(v, np.ndarray) and f"d{n}" in known]
-        return names
+        known = vars(self.layer)
+        found = [name for name, a in known.items() if isinstance(a, np.ndarray) and f"d{name}" in known]
+        return getattr(self.layer, "param_names", found)
 
-    def unchanged(self, which, name, old, new):
-        if not np.array_equal(old, new):
-            where = tuple(map(int, np.argwhere(old != new)[0]))
-            raise _Fault(
-                which,
-                f"it writes into {name}: at {list(where)} {old[where]:.4g} became {new[where]:.4g}; work on a copy",
-            )
+    def inputs_unchanged(self, which):
+        for name, a in self.inputs.items():
+            _unchanged(which, name, self.given[name], a)
 
-    def run(self, report):
-        y = self.forward()
-        dout = self.rng.standard_normal(np.shape(y)).astype(np.asarray(y).dtype)[()]
-        gradients = self.backward(dout)
-        self.forward()
+    def expect_again(self, gradients, dout, where, otherwise):
         for (name, _, first), (_, _, again) in zip(gradients, self.backward(dout), strict=True):
             if not np.array_equal(first, again):
-                raise _Fault("backward", f"a second pass gives another d{name}; assign gradients, do not add them up")
+                raise _Fault(where, otherwise.format(name))
+
+    def run(self, report, full, rng, tol):
+        y = np.asarray(self.forward())
+        dout = rng.standard_normal(y.shape).astype(y.dtype if y.dtype.kind == "f" else float)[()]
+        gradients = self.backward(dout)
+        self.forward()
+        again = "a second pass gives another d{}; assign gradients, do not add them up"
+        self.expect_again(gradients, dout, "backward", again)
         y = self.forward()
-        if isinstance(y, np.ndarray) and y.dtype.kind == "f":
+        if isinstance(y, np.ndarray) and y.dtype.kind == "f" and y.flags.writeable:
             y[...] = np.nan  # whoever receives an output may overwrite it
-            for (name, _, first), (_, _, again) in zip(gradients, self.backward(dout), strict=True):
-                if not np.array_equal(first, again):
-                    raise _Fault(
-                        "forward",
-                        f"d{name} changes when the array that forward returned is overwritten; keep a copy",
-                    )
+            kept = "d{} changes when the array that forward returned is overwritten; keep a copy"
+            self.expect_again(gradients, dout, "forward", kept)
 
-        def weighted_output():
-            return float(np.vdot(dout, self.layer.forward(*self.arguments())))
+        magnitude = float(np.abs(dout * self.forward()).sum()) + np.finfo(float).tiny
+        ruler = _Ruler([(name, a) for name, a, _ in gradients], magnitude, tol)
+        if self.no_input_gradient:
+            report.rows.append(Row(next(iter(self.inputs)), verdict="not asked for"))
+        elif not gradients:
+            raise _Fault("inputs", "none is an array of floats, and there are no parameters: nothing to compare")
+        for name, a, gradient in gradients:
+            report.rows.append(_compare(name, a, gradient, lambda: np.vdot(dout, self.output()), ruler, rng, full))
 
-        magnitude = float(np.abs(dout * self.layer.forward(*self.arguments())).sum()) + np.finfo(float).tiny
-        coarsest = min((a.dtype for _, a, _ in gradients), key=lambda dtype: dtype.itemsize, default=np.dtype(float))
-        ruler = _Ruler(coarsest, magnitude, self.tol)
-        if getattr(self.layer, "input_gradient", True) is False:
-            report.rows.append(Row(self.names[0], self.inputs[0].shape, verdict="not asked for"))
-        for name, array, gradient in gradients:
-            report.rows.append(_compare(name, array, gradient, weighted_output, ruler, self.rng, self.full))
+
+def _fresh(which, arrays):
+    """No two of these (name, array) share memory."""
+    arrays = [(name, a) for name, a in arrays if isinstance(a, np.ndarray)]
+    for i, (name, a) in enumerate(arrays):
+        for other, b in arrays[:i]:
+            if np.shares_memory(a, b):
+                raise _Fault(which, f"{name} shares memory with {other}; return fresh arrays")
 
 
 def _call(name, function, *arguments, may_return_none=False):
@@ -515,9 +517,12 @@ def _call(name, function, *arguments, may_return_none=False):
     return result
 
 
-def _input_names(layer, count):
-    names = [p.name for p in inspect.signature(layer.forward).parameters.values() if p.kind == p.POSITIONAL_OR_KEYWORD]
-    return names[:count] if len(names) >= count else [f"input {i}" for i in range(1, count + 1)]
+def _unchanged(which, name, old, new):
+    if not np.array_equal(old, new):
+        where = _first(old != new)
+        raise _Fault(
+            which, f"it writes into {name}: {_at(where)}{old[where]:.4g} became {new[where]:.4g}; work on a copy"
+        )
 
 
 def _class(thing):
@@ -527,41 +532,42 @@ def _class(thing):
 # --- a network, layer by layer -------------------------------------------------------------------------------
 
 
-def _walk(net, layers, x, t, report, full, seed, tol):
-    """Check each layer by itself, at the input that this batch gives it."""
-    dtype = next(iter(net.params.values())).dtype
-    x = np.asarray(x, dtype=dtype)
-    for name, layer in layers.items():
-        report.layers[name] = check_layer(layer, x, full=full, seed=seed, tol=tol)
-        try:
+def _walk(net, x, t, report, **options):
+    """Check each layer by itself, at the input that this batch gives it; return the loss at the end, if it comes."""
+    x = np.asarray(x, dtype=np.asarray(next(iter(net.params.values()))).dtype)
+    try:
+        for name, layer in net.layers.items():
+            report.layers[name] = check_layer(layer, x, **options)
             x = _call("forward", layer.forward, x)
-        except _Fault:
-            return  # the layers after it have no input
-    if hasattr(net, "last_layer"):
-        report.layers["last_layer"] = check_layer(net.last_layer, x, t, full=full, seed=seed, tol=tol)
+        if hasattr(net, "last_layer"):
+            report.layers["last_layer"] = check_layer(net.last_layer, x, t, **options)
+            return _call("forward", net.last_layer.forward, x, t)
+    except _Fault:
+        pass  # it stands in the report of its layer, and the layers after that one have no input
+    return None
 
 
-def _compare_with_layers(net, x, t, gradients, report):
-    """Hold what net.gradient returned against what its layers leave when they are run backward one by one."""
+def _left_by_layers(net, x, t):
+    """The gradients that the layers leave when they are run backward one by one, by the id of the parameter array."""
     net.loss(x, t)
-    dout = net.last_layer.backward()
+    dout = net.last_layer.backward(1)
+    left = {}
     for layer in reversed(net.layers.values()):
         dout = layer.backward(dout)
-    held = [
-        (getattr(layer, name), getattr(layer, f"d{name}"))
-        for layer in net.layers.values()
-        for name in getattr(layer, "param_names", ())
-    ]
-    for row in filter(lambda row: row.ok, report.rows):
-        said = np.asarray(gradients[row.name])
-        for left in [dp for p, dp in held if p is net.params[row.name]]:
-            error = np.abs(said - left) / np.maximum(
-                np.abs(left), 1e-3 * np.abs(left).max(initial=0) + np.finfo(float).tiny
-            )
-            if (error > row.tol).any():
-                where = tuple(map(int, np.argwhere(error > row.tol)[0]))
-                row.error, row.verdict = float(error.max()), "WRONG"
-                row.detail = (
-                    f"at {list(where)} the gradient returned is {said[where]:.6g}, but the layer, run backward, "
-                    f"leaves {left[where]:.6g}"
-                )
+        for name in getattr(layer, "param_names", ()):
+            key = id(getattr(layer, name))
+            left[key] = left.get(key, 0) + getattr(layer, f"d{name}")
+    return left
+
+
+def _compare_with_layers(row, said, left):
+    """Hold what net.gradient returned against what the layers left, number by number."""
+    size = np.maximum(np.abs(left), 1e-3 * np.abs(left).max(initial=0) + np.finfo(float).tiny)
+    error = np.abs(said - left) / size
+    if (error > row.tol).any():
+        where = _first(error > row.tol)
+        row.error = float(error.max())
+        row.fail(
+            f"at {list(where)} the gradient returned is {said[where]:.6g}, but the layer, run backward, "
+            f"leaves {left[where]:.6g}"
+        )

@@ -12,7 +12,7 @@ from numbers import Number
 
 import numpy as np
 
-from course_lib.functions import as_labels, log_softmax, mean_squared_error, negative_log_likelihood, sigmoid
+from course_lib.functions import as_floats, as_labels, log_softmax, mean_squared_error, negative_log_likelihood, sigmoid
 
 
 class Layer:
@@ -31,7 +31,7 @@ class Layer:
                 f"{name}.backward got dout of shape {np.shape(dout)}, but {name}.forward returned shape "
                 f"{self.out_shape}; dL/d(output) has the shape of the output."
             )
-        return dout
+        return dout if isinstance(dout, Number) else as_floats(dout)
 
 
 class AddLayer(Layer):
@@ -64,20 +64,21 @@ class Relu(Layer):
     """max(0, x), elementwise. At exactly 0, where there is no derivative, backward uses 0."""
 
     def forward(self, x):
-        x = _numbers(self, x)
+        x = as_floats(x)
         self.out_shape = x.shape
         self.mask = x <= 0
         return np.maximum(x, 0)
 
     def backward(self, dout):
-        return np.where(self.mask, 0, self.upstream(dout))
+        dout = self.upstream(dout)
+        return np.where(self.mask, 0, dout)
 
 
 class Sigmoid(Layer):
     """y = 1 / (1 + exp(-x)), elementwise; dy/dx = y (1 - y)."""
 
     def forward(self, x):
-        self.y = sigmoid(_numbers(self, x))
+        self.y = sigmoid(x)
         self.out_shape = self.y.shape
         return self.y.copy()
 
@@ -89,7 +90,7 @@ class Tanh(Layer):
     """y = tanh(x), elementwise; dy/dx = 1 - y²."""
 
     def forward(self, x):
-        self.y = np.tanh(_numbers(self, x))
+        self.y = np.tanh(as_floats(x))
         self.out_shape = self.y.shape
         return self.y.copy()
 
@@ -111,6 +112,7 @@ class Affine(Layer):
     param_names = ("W", "b")
 
     def __init__(self, W, b, *, input_gradient=True):
+        W, b = np.asarray(W), np.asarray(b)  # an array stays the very array that it is
         if W.ndim != 2 or b.shape != W.shape[1:]:
             raise ValueError(f"Affine takes W of shape (D, M) and b of shape (M,); got {W.shape} and {b.shape}.")
         if W.dtype.kind != "f" or W.dtype != b.dtype:
@@ -120,15 +122,14 @@ class Affine(Layer):
         self.dW = self.db = None
 
     def forward(self, x):
-        x = _numbers(self, x)
+        x = as_floats(x, self.W.dtype)  # one conversion, here, rather than one in each of the products that follow
         if x.ndim < 2 or math.prod(x.shape[1:]) != len(self.W):
             raise ValueError(
                 f"Affine with W of shape {self.W.shape} takes a batch (N, ...) with {len(self.W)} numbers a sample; "
                 f"got shape {x.shape}." + (" For a single sample write x[None, :]." if x.ndim == 1 else "")
             )
         self.in_shape = x.shape
-        # One conversion, here, rather than one in each of the products that follow.
-        self.x = x.reshape(len(x), len(self.W)).astype(self.W.dtype, copy=False)  # (N, D)
+        self.x = x.reshape(len(x), len(self.W))  # (N, D)
         y = self.x @ self.W + self.b
         self.out_shape = y.shape
         return y  # (N, M)
@@ -150,17 +151,16 @@ class SoftmaxWithLoss(Layer):
     """
 
     def forward(self, x, t):
-        x = _numbers(self, x)
-        self.in_shape = x.shape
         log_y = log_softmax(np.atleast_2d(x))  # (N, C)
-        self.y = np.exp(log_y)
         self.t = as_labels(t, log_y.shape)
+        self.y = np.exp(log_y)
         self.loss = negative_log_likelihood(log_y, self.t)
+        self.in_shape = np.shape(x)
         self.out_shape = ()
         return self.loss
 
     def backward(self, dout=1):
-        dout = self.upstream(dout)
+        dout = float(self.upstream(dout))  # a plain number leaves float32 what it is
         n = len(self.y)
         dx = self.y.copy()
         if self.t.ndim == 1:
@@ -177,29 +177,21 @@ class MeanSquaredError(Layer):
     """
 
     def forward(self, y, t):
-        y, t = _numbers(self, y), _numbers(self, t)
+        y, t = as_floats(y), as_floats(t)
         self.loss = mean_squared_error(y, t)
         self.difference = y - t
         self.out_shape = ()
         return self.loss
 
     def backward(self, dout=1):
-        dout = self.upstream(dout)
+        dout = float(self.upstream(dout))  # a plain number leaves float32 what it is
         n = len(np.atleast_2d(self.difference))
         return self.difference * (dout / max(n, 1))
 
 
-def _numbers(layer, x):
-    """x as an array of numbers, or a sentence that says what it is instead."""
-    x = np.asarray(x)
-    if x.dtype.kind not in "fiub":
-        raise TypeError(f"{type(layer).__name__}.forward takes an array of numbers; got dtype {x.dtype}.")
-    return x
-
-
 def _pair(layer, x, y):
     """x and y, of one shape: what numpy would broadcast is refused, for then a gradient would need a sum."""
-    x, y = (v if isinstance(v, Number) else _numbers(layer, v) for v in (x, y))
+    x, y = (v if isinstance(v, Number) else as_floats(v) for v in (x, y))
     if np.shape(x) != np.shape(y):
         raise ValueError(
             f"{type(layer).__name__}.forward takes two inputs of one shape; got {np.shape(x)} and {np.shape(y)}."

@@ -1,8 +1,8 @@
 """Execute notebooks and store their outputs: python tools/execute.py [NOTEBOOK ...], all of them by default.
 
 A notebook whose outputs come out the same is left as it was, to the byte. Cells tagged nbval-ignore-output,
-whose outputs hold times or widgets, are stored without them unless the output is plain text. No execution
-times, no widget state and no versions are stored.
+whose outputs hold times or widgets, are stored with their plain text only, and what differs in them alone is
+no difference. No execution times, no widget state and no versions are stored.
 """
 
 import os
@@ -20,15 +20,15 @@ def execute(path: Path) -> bool:
     """Run the notebook from top to bottom in a new kernel; True if the file has changed."""
     before = path.read_text(encoding="utf-8")
     notebook = nbformat.reads(before, as_version=4)
+    ignored = [cell for cell in notebook.cells if "nbval-ignore-output" in cell.metadata.get("tags", [])]
+    earlier = [plain_text(cell) for cell in ignored]
     client = NotebookClient(
         notebook, timeout=600, kernel_name="python3", record_timing=False, coalesce_streams=True,
-        resources={"metadata": {"path": str(path.parent)}}, store_widget_state=False,
+        resources={"metadata": {"path": str(path.parent)}},
     )  # fmt: skip
     client.execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-        if "nbval-ignore-output" in cell.metadata.get("tags", []):
-            cell["outputs"] = [output for output in cell["outputs"] if output["output_type"] == "stream"]
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -36,10 +36,21 @@ def execute(path: Path) -> bool:
     for image in (o["data"] for c in notebook.cells for o in c.get("outputs", []) if "data" in o):
         if "image/png" in image:
             image["image/png"] = image["image/png"].strip() + "\n"
-    after = nbformat.writes(notebook, version=4) + "\n"
-    if after != before:
-        path.write_text(after, encoding="utf-8", newline="\n")
-    return after != before
+    new = [plain_text(cell) for cell in ignored]
+
+    def written(outputs):
+        for cell, kept in zip(ignored, outputs, strict=True):
+            cell.outputs = kept
+        return nbformat.writes(notebook, version=4) + "\n"
+
+    if written(earlier) == before:
+        return False
+    path.write_text(written(new), encoding="utf-8", newline="\n")
+    return True
+
+
+def plain_text(cell):
+    return [output for output in cell.outputs if output.output_type == "stream"]
 
 
 def main(arguments: list[str]) -> None:

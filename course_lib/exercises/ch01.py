@@ -168,7 +168,10 @@ class Adds(AddsBackward):
     ),
 )
 def subtraction(answer):
-    expect_layer(answer, SubLayer, 7.0, 3.0)
+    with remark(
+        "The node is x − y. `backward` returns one gradient for x and one for y: its slope there, times `dout`."
+    ):
+        expect_layer(answer, SubLayer, 7.0, 3.0)
     return "Like addition it keeps nothing: how fast it changes is the same everywhere."
 
 
@@ -268,7 +271,10 @@ class DivForgets(DivLayer):
     ),
 )
 def division(answer):
-    expect_layer(answer, DivLayer, 7.0, 1.5)
+    with remark(
+        "The node is x / y. `backward` returns one gradient for x and one for y: its slope there, times `dout`."
+    ):
+        expect_layer(answer, DivLayer, 7.0, 1.5)
     return "This node must remember its inputs, for its slope depends on where it stands."
 
 
@@ -369,9 +375,9 @@ class Min(MaxLayer):
     ),
 )
 def maximum(answer):
-    with remark("Here y is the larger one."):
+    with remark("Here y is the larger one: nudge each of them, and see which moves the result."):
         expect_layer(answer, MaxLayer, 3.0, 8.0)
-    with remark("Here x is the larger one."):
+    with remark("Here x is the larger one: nudge each of them, and see which moves the result."):
         expect_layer(answer, MaxLayer, 6.0, -5.0)
     return "A switch: it lets the gradient through on one side only. ReLU, in chapter 2, is the maximum of 0 and x."
 

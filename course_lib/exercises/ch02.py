@@ -98,6 +98,10 @@ def gives_the_output(layer, x):
     return not np.array_equal(dout, before)
 
 
+def swaps_true_and_false(layer, x):
+    return not writes_into_dout(layer, x)
+
+
 def looks_at_forward_only(layer, x):
     before = x.copy()
     layer.forward(x)
@@ -133,6 +137,7 @@ def looks_at_forward_only(layer, x):
         ),
         mistake(gives_zeros, says="zeros written over zeros leave no trace"),
         mistake(gives_the_output, says="what `forward` returned"),
+        mistake(swaps_true_and_false, says="True and False swapped"),
         mistake(looks_at_forward_only, says="never called `layer.backward`"),
         mistake(Relu, says="`Relu` is called with 2 arguments"),
     ),
@@ -141,10 +146,15 @@ def find_the_writer(answer):
     if not callable(answer):
         expect_function(answer, writes_into_dout)
     _expect_telling_dout(answer)
-    for suspect, writes in SUSPECTS.items():
+    said = [call(answer, suspect(), POINTS) for suspect in SUSPECTS]
+    if all(
+        isinstance(yes, (bool, np.bool_)) and yes != writes for yes, writes in zip(said, SUSPECTS.values(), strict=True)
+    ):
+        raise NotYet("You tell the layers that write from those that do not, but with True and False swapped.")
+    for yes, (suspect, writes) in zip(said, SUSPECTS.items(), strict=True):
         source = textwrap.indent(textwrap.dedent(inspect.getsource(suspect.backward)).rstrip(), "    ")
         with remark(f"The layer in question has this backward pass:\n\n{source}"):
-            expect_equal(call(answer, suspect(), POINTS), writes, f"writes_into_dout({suspect.__name__}(), x)")
+            expect_equal(yes, writes, f"writes_into_dout({suspect.__name__}(), x)")
     return "You have a test that finds this fault in any layer. The course's own tests use the same idea."
 
 
@@ -215,6 +225,10 @@ def clips(x):
             because="you have the formula for negative numbers everywhere; for x ≥ 0 the numerator is 1",
         ),
         mistake(
+            lambda x: np.exp(np.maximum(x, 0)) / (1 + np.exp(-np.abs(x))),
+            because="you took the larger of x and 0 in the numerator; it is the smaller one that is never positive",
+        ),
+        mistake(
             lambda x: 1 / (1 + np.exp(np.minimum(-x, 0))),
             because="you cut the exponent off at 0 and so changed the value; the exponents may only be rewritten, "
             "as in exp(x) / (1 + exp(x)), which equals 1 / (1 + exp(−x))",
@@ -248,6 +262,11 @@ class Tanh:
 class TanhNoDout(Tanh):
     def backward(self, dout):
         return 1 - self.y**2
+
+
+class TanhAddsDout(Tanh):
+    def backward(self, dout):
+        return dout + (1 - self.y**2)
 
 
 class TanhOfInput(Tanh):
@@ -294,6 +313,7 @@ class TanhNoReturn(Tanh):
     ),
     mistakes=(
         mistake(TanhNoDout, because="you returned the derivative alone; the chain rule multiplies it by `dout`"),
+        mistake(TanhAddsDout, because="you added `dout` where the chain rule multiplies"),
         mistake(TanhOfInput, because="you squared x; the derivative is 1 − y², with y the *output*, tanh(x)"),
         mistake(TanhLikeSigmoid, because="you used y (1 − y), which is sigmoid's derivative; tanh's is 1 − y²"),
         mistake(TanhTwice, because="you took tanh of y, but y is tanh(x) already; square it as it is"),
@@ -458,7 +478,7 @@ LARGEST_AT = {0: "(1, 1)", 2: "(0, 0)", 4: "(1, 0)"}  # where the living units a
     ),
 )
 def dead_units(dead, bias):
-    named = sorted(dead) if isinstance(dead, (list, tuple, set)) else dead
+    named = sorted(dead) if isinstance(dead, (list, tuple, set, np.ndarray)) else dead
     if not isinstance(named, list) or any(unit not in range(5) for unit in named):
         raise NotYet("`dead` should be a list of the numbers of units, from 0 to 4.", "dead", dead)
     for unit in range(5):
@@ -600,6 +620,11 @@ class SwishSigmoidOnly(Swish):
         return dout * self.x * self.s * (1 - self.s)
 
 
+class SwishSigmoidWithoutX(Swish):
+    def backward(self, dout):
+        return dout * self.s * (1 - self.s)
+
+
 class SwishMultiplies(Swish):
     def backward(self, dout):
         return dout * self.s * self.x * self.s * (1 - self.s)
@@ -640,6 +665,11 @@ class SwishIsSigmoid(Swish):
     mistakes=(
         mistake(SwishProductOnly, because="you followed the straight branch alone; x also acts through σ"),
         mistake(SwishSigmoidOnly, because="you followed the branch through σ alone; x also goes straight in"),
+        mistake(
+            SwishSigmoidWithoutX,
+            because="you passed on the derivative of σ alone; the product gives that branch the factor x, and there is "
+            "a second branch on which x goes straight in",
+        ),
         mistake(SwishMultiplies, because="you multiplied the two branches; gradients are added where branches meet"),
         mistake(
             SwishForgetsFactor,

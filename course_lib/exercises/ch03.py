@@ -21,6 +21,130 @@ def _on_misfit(advice: str) -> Iterator[None]:
         raise
 
 
+# ---------------------------------------------------------------- affine without bias
+
+
+class AffineWithoutBias:
+    def __init__(self, W):
+        self.W = W
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W
+
+    def backward(self, dout):
+        self.dW = self.x.T @ dout
+        return dout @ self.W.T
+
+
+class Transposed(AffineWithoutBias):
+    def backward(self, dout):
+        self.dW = dout.T @ self.x
+        return dout @ self.W.T
+
+
+class Mean(AffineWithoutBias):
+    def backward(self, dout):
+        self.dW = self.x.T @ dout / len(dout)
+        return dout @ self.W.T
+
+
+class NoDW(AffineWithoutBias):
+    def backward(self, dout):
+        return dout @ self.W.T
+
+
+class DWReturned(AffineWithoutBias):
+    def backward(self, dout):
+        self.dW = self.x.T @ dout
+        return dout @ self.W.T, self.dW
+
+
+class DWOnly(AffineWithoutBias):
+    def backward(self, dout):
+        self.dW = self.x.T @ dout
+        return self.dW
+
+
+class DxTurned(AffineWithoutBias):
+    def backward(self, dout):
+        self.dW = self.x.T @ dout
+        return self.W @ dout.T
+
+
+class WNotTurned(AffineWithoutBias):
+    def backward(self, dout):
+        self.dW = self.x.T @ dout
+        return dout @ self.W
+
+
+class XNotTurned(AffineWithoutBias):
+    def backward(self, dout):
+        self.dW = self.x @ dout
+        return dout @ self.W.T
+
+
+class Accumulates(AffineWithoutBias):
+    def __init__(self, W):
+        self.W, self.dW = W, np.zeros_like(W)
+
+    def backward(self, dout):
+        self.dW += self.x.T @ dout
+        return dout @ self.W.T
+
+
+class IgnoresDout(AffineWithoutBias):
+    def backward(self, dout):
+        self.dW = self.x.T @ np.ones_like(dout)
+        return np.ones_like(dout) @ self.W.T
+
+
+class NoReturn(AffineWithoutBias):
+    def backward(self, dout):
+        self.dW = self.x.T @ dout
+
+
+class OneWeightEach(AffineWithoutBias):
+    def forward(self, x):
+        self.x = x
+        return x * self.W
+
+
+@exercise(
+    "Affine without bias",
+    solution=AffineWithoutBias,
+    hints=(
+        "It is the affine layer of this chapter with everything that belongs to `b` taken out. What must forward keep?",
+        "Forward keeps `x` and returns x times W. Backward needs two products: one of `x` and `dout` that has the "
+        "shape of W, and one of `dout` and `W` that has the shape of x.",
+        "`self.dW` is (D, N) @ (N, M), so `x` has to be transposed: `self.x.T @ ...`. What backward returns is "
+        "(N, M) @ (M, D), so `W` has to be: `dout @ ...`.",
+    ),
+    mistakes=(
+        mistake(Transposed, because="you multiplied in the wrong order, which gives the transpose of dW"),
+        mistake(Mean, because="you divided dW by the batch size; the loss has seen to that, and dout shows it"),
+        mistake(DWReturned, because="you returned dW as well; it stays in `self.dW`, and only dx goes back"),
+        mistake(DWOnly, because="you returned dW; it stays in `self.dW`, and what goes back is dx"),
+        mistake(Accumulates, because="you added to an old dW with `+=`; each backward pass sets it anew"),
+        mistake(IgnoresDout, because="you left `dout` out of the products"),
+        mistake(DxTurned, because="you multiplied in the wrong order, which gives the transpose of dx"),
+        mistake(NoDW, says="Keep it in `self.dW`"),
+        mistake(WNotTurned, says="The shapes here: x (5, 3), W (3, 4), dout (5, 4)"),
+        mistake(XNotTurned, says="The shapes here: x (5, 3), W (3, 4), dout (5, 4)"),
+        mistake(OneWeightEach, says="The shapes here: x (5, 3), W (3, 4)"),
+        mistake(NoReturn, says="`return`"),
+        mistake(AffineWithoutBias(np.ones((3, 4))), says="should be a class"),
+    ),
+)
+def affine_without_bias(answer):
+    rng = np.random.default_rng(31)
+    x, W = rng.normal(size=(5, 3)).round(1), rng.normal(size=(3, 4)).round(1)
+    with _on_misfit("The shapes here: x (5, 3), W (3, 4), dout (5, 4)"):
+        expect_layer(answer, AffineWithoutBias, x, init=(W,), grads=("dW",))
+        expect_layer(answer, AffineWithoutBias, x[:1], init=(W,), grads=("dW",))
+    return "Forward, dx and dW are right for a batch of five and for a single sample."
+
+
 # ---------------------------------------------------------------- shapes by eye
 
 
@@ -57,6 +181,11 @@ Y, DB, DW, DX = (20, 50), (50,), (784, 50), (20, 1, 28, 28)
         mistake(Y, Y, DB, DW, (20, 784), because="you left the gradient flattened; x came in as images of four axes"),
         mistake(Y, Y, DB, DW, (784, 50), because="you gave dx the shape of W; it has the shape of x"),
         mistake((20, 10), Y, DB, DW, DX, because="you thought of ten digits; this layer has 50 outputs"),
+        mistake((50, 20), Y, DB, DW, DX, because="you turned y round; a row is a sample"),
+        mistake(
+            Y, Y, DB, (28, 28, 50), DX, because="you left the images unflattened in dW; an affine layer flattens them"
+        ),
+        mistake(Y, Y, DB, DW, (1, 28, 28), because="you gave dx the shape of one image; the batch has twenty"),
         mistake(Y, Y, 50, DW, DX, says="should be a tuple, but it is a number"),
     ),
 )
@@ -70,125 +199,6 @@ def shapes_by_eye(shape_y, shape_dout, shape_db, shape_dW, shape_dx):
             raise NotYet(f"`{name}` is not {wording.show(tuple(found))}.{count}", name, tuple(found))
         expect_equal(found, expected, name, reveal=False)
     return "Note that N appears in no shape of a parameter: the batch has been summed away."
-
-
-# ---------------------------------------------------------------- affine without bias
-
-
-class AffineWithoutBias:
-    def __init__(self, W):
-        self.W = W
-
-    def forward(self, x):
-        self.x = x
-        return x @ self.W
-
-    def backward(self, dout):
-        self.dW = self.x.T @ dout
-        return dout @ self.W.T
-
-
-class _Transposed(AffineWithoutBias):
-    def backward(self, dout):
-        self.dW = dout.T @ self.x
-        return dout @ self.W.T
-
-
-class _Mean(AffineWithoutBias):
-    def backward(self, dout):
-        self.dW = self.x.T @ dout / len(dout)
-        return dout @ self.W.T
-
-
-class _NoDW(AffineWithoutBias):
-    def backward(self, dout):
-        return dout @ self.W.T
-
-
-class _DWReturned(AffineWithoutBias):
-    def backward(self, dout):
-        self.dW = self.x.T @ dout
-        return dout @ self.W.T, self.dW
-
-
-class _DWOnly(AffineWithoutBias):
-    def backward(self, dout):
-        self.dW = self.x.T @ dout
-        return self.dW
-
-
-class _WNotTurned(AffineWithoutBias):
-    def backward(self, dout):
-        self.dW = self.x.T @ dout
-        return dout @ self.W
-
-
-class _XNotTurned(AffineWithoutBias):
-    def backward(self, dout):
-        self.dW = self.x @ dout
-        return dout @ self.W.T
-
-
-class _Accumulates(AffineWithoutBias):
-    def __init__(self, W):
-        self.W, self.dW = W, np.zeros_like(W)
-
-    def backward(self, dout):
-        self.dW += self.x.T @ dout
-        return dout @ self.W.T
-
-
-class _IgnoresDout(AffineWithoutBias):
-    def backward(self, dout):
-        self.dW = self.x.T @ np.ones_like(dout)
-        return np.ones_like(dout) @ self.W.T
-
-
-class _NoReturn(AffineWithoutBias):
-    def backward(self, dout):
-        self.dW = self.x.T @ dout
-
-
-class _OneWeightEach(AffineWithoutBias):
-    def forward(self, x):
-        self.x = x
-        return x * self.W
-
-
-@exercise(
-    "Affine without bias",
-    solution=AffineWithoutBias,
-    hints=(
-        "It is the affine layer of this chapter with everything that belongs to `b` taken out. What must forward keep?",
-        "Forward keeps `x` and returns x times W. Backward needs two products: one of `x` and `dout` that has the shape "
-        "of W, and one of `dout` and `W` that has the shape of x.",
-        "`self.dW` is (D, N) @ (N, M), so `x` has to be transposed: `self.x.T @ ...`. What backward returns is "
-        "(N, M) @ (M, D), so `W` has to be: `dout @ ...`.",
-    ),
-    mistakes=(
-        mistake(_Transposed, because="you multiplied in the wrong order, which gives the transpose of dW"),
-        mistake(
-            _Mean, because="you divided dW by the batch size; the mean is the loss's affair, and dout has it already"
-        ),
-        mistake(_DWReturned, because="you returned dW as well; it stays in `self.dW`, and only dx goes back"),
-        mistake(_DWOnly, because="you returned dW; it stays in `self.dW`, and what goes back is dx"),
-        mistake(_Accumulates, because="you added to an old dW with `+=`; each backward pass sets it anew"),
-        mistake(_IgnoresDout, because="you left `dout` out of the products"),
-        mistake(_NoDW, says="Keep it in `self.dW`"),
-        mistake(_WNotTurned, says="The shapes here: x (5, 3), W (3, 4), dout (5, 4)"),
-        mistake(_XNotTurned, says="The shapes here: x (5, 3), W (3, 4), dout (5, 4)"),
-        mistake(_OneWeightEach, says="The shapes here: x (5, 3), W (3, 4)"),
-        mistake(_NoReturn, says="`return`"),
-        mistake(AffineWithoutBias(np.ones((3, 4))), says="should be a class"),
-    ),
-)
-def affine_without_bias(answer):
-    rng = np.random.default_rng(31)
-    x, W = rng.normal(size=(5, 3)).round(1), rng.normal(size=(3, 4)).round(1)
-    with _on_misfit("The shapes here: x (5, 3), W (3, 4), dout (5, 4)"):
-        expect_layer(answer, AffineWithoutBias, x, init=(W,), grads=("dW",))
-        expect_layer(answer, AffineWithoutBias, x[:1], init=(W,), grads=("dW",))
-    return "Forward, dx and dW are right for a batch of five and for a single sample."
 
 
 # ---------------------------------------------------------------- the softmax of a whole batch
@@ -215,30 +225,32 @@ def two_batches_and_a_repair():
 PASSES, FAILS, REPAIRED = two_batches_and_a_repair()
 
 
-def _over_samples(x):
+def over_samples(x):
     e = np.exp(x - x.max(axis=0))
     return e / e.sum(axis=0)
 
 
-def _times_n(x):
+def times_n(x):
     return suspect(x) * len(x)
 
 
-def _not_kept(x):
+def not_kept(x):
     e = np.exp(x - x.max(axis=1, keepdims=True))
     return e / e.sum(axis=1)
 
 
-def _one_maximum(x):
+def one_maximum(x):
     e = np.exp(x - x.max())
     return e / e.sum(axis=1, keepdims=True)
 
 
-def _no_shift(x):
+def no_shift(x):
     return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
 
 
 def _scores_batch(batch, name):
+    if isinstance(batch, list):
+        batch = np.array(batch)
     if not wording.is_numeric(batch) or np.ndim(batch) != 2 or not np.size(batch):
         raise NotYet(f"`{name}` should be a batch of scores, an array with two axes, but it is {wording.kind(batch)}.")
     if not np.isfinite(batch).all():
@@ -261,12 +273,12 @@ def _scores_batch(batch, name):
         mistake(FAILS, FAILS, REPAIRED, says="all of it together sums to 1, so no row does"),
         mistake(np.zeros((2, 4)), FAILS, REPAIRED, says="all of it together sums to 1, so no row does"),
         mistake(PASSES, PASSES, REPAIRED, says="With a single row the sum over the batch is the sum over the row"),
-        mistake(PASSES, FAILS, _over_samples, because="you summed over axis 0, the samples; the classes are axis 1"),
-        mistake(PASSES, FAILS, _times_n, because="you scaled by N: now the rows sum to 1 on average, but not each"),
+        mistake(PASSES, FAILS, over_samples, because="you summed over axis 0, the samples; the classes are axis 1"),
+        mistake(PASSES, FAILS, times_n, because="you scaled by N: now the rows sum to 1 on average, but not each"),
         mistake(PASSES, FAILS, suspect, because="`repaired` still normalises the whole batch"),
-        mistake(PASSES, FAILS, _not_kept, says="keepdims=True"),
-        mistake(PASSES, FAILS, _one_maximum, says="Each row needs its own maximum"),
-        mistake(PASSES, FAILS, _no_shift, says="NumPy warned: overflow"),
+        mistake(PASSES, FAILS, not_kept, says="keepdims=True"),
+        mistake(PASSES, FAILS, one_maximum, says="Each row needs its own maximum"),
+        mistake(PASSES, FAILS, no_shift, says="NumPy warned: overflow"),
         mistake(PASSES, FAILS, ..., says="Still to be written: `repaired`"),
     ),
 )
@@ -276,10 +288,8 @@ def whole_batch_softmax(passes, fails, repaired):
         message = f"`suspect` is wrong on your `passes`, which has {len(passes)} rows: all of it together sums to 1, "
         raise NotYet(f"{message}so no row does.")
     if np.allclose(suspect(fails), softmax(fails)):
-        message = (
-            "`suspect` is right on your `fails`. With a single row the sum over the batch is the sum over the row."
-        )
-        raise NotYet(message)
+        why = "With a single row the sum over the batch is the sum over the row."
+        raise NotYet(f"`suspect` is right on your `fails`. {why}")
     x = np.random.default_rng(33).normal(size=(3, 4)).round(1)
     far_apart = np.array([[0.0, 1.0, 2.0, 3.0], [-1003.0, -1002.0, -1001.0, -1000.0], [1010.0, 1000.0, 990.0, 980.0]])
     with _on_misfit("A maximum or a sum over an axis drops that axis, unless it is given keepdims=True"):
@@ -304,52 +314,62 @@ class LogSumExp:
         return dout[:, None] * self.share  # (N, 1) * (N, C)
 
 
-class _Naive(LogSumExp):
+class Naive(LogSumExp):
     def forward(self, x):
         self.share = softmax(x)
         return np.log(np.exp(x).sum(axis=1))
 
 
-class _MaximumForgotten(LogSumExp):
+class MaximumForgotten(LogSumExp):
     def forward(self, x):
         self.share = softmax(x)
         return np.log(np.exp(x - x.max(axis=1, keepdims=True)).sum(axis=1))
 
 
-class _MaximumTaken(LogSumExp):
+class MaximumTaken(LogSumExp):
     def forward(self, x):
         self.share = softmax(x)
         return np.log(np.exp(x - x.max(axis=1, keepdims=True)).sum(axis=1)) - x.max(axis=1)
 
 
-class _OneMaximum(LogSumExp):
+class OneMaximum(LogSumExp):
     def forward(self, x):
         self.share = softmax(x)
         return np.log(np.exp(x - x.max()).sum(axis=1)) + x.max()
 
 
-class _AxisKept(LogSumExp):
+class AxisKept(LogSumExp):
     def forward(self, x):
         return super().forward(x)[:, None]
 
 
-class _Total(LogSumExp):
+class Total(LogSumExp):
     def forward(self, x):
         self.share = softmax(x)
         return np.log(np.exp(x - x.max()).sum()) + x.max()
 
 
-class _NoDout(LogSumExp):
+class NoDout(LogSumExp):
     def backward(self, dout):
         return self.share
 
 
-class _DoutFlat(LogSumExp):
+class Averaged(LogSumExp):
+    def backward(self, dout):
+        return dout[:, None] * self.share / len(dout)
+
+
+class DoutSummed(LogSumExp):
+    def backward(self, dout):
+        return dout.sum() * self.share
+
+
+class DoutFlat(LogSumExp):
     def backward(self, dout):
         return dout * self.share
 
 
-class _OnlyTheLog(LogSumExp):
+class OnlyTheLog(LogSumExp):
     def forward(self, x):
         self.total = np.exp(x).sum(axis=1, keepdims=True)
         return super().forward(x)
@@ -358,7 +378,7 @@ class _OnlyTheLog(LogSumExp):
         return dout[:, None] / self.total * np.ones_like(self.share)
 
 
-class _NoLog(LogSumExp):
+class NoLog(LogSumExp):
     def forward(self, x):
         self.e = np.exp(x)
         return super().forward(x)
@@ -379,27 +399,29 @@ class _NoLog(LogSumExp):
         "derivative is softmax(x), which forward can keep, and `dout[:, None]` turns (N,) into (N, 1), a number a row.",
     ),
     mistakes=(
-        mistake(_MaximumForgotten, because="you did not add the maximum that was subtracted"),
-        mistake(_MaximumTaken, because="you subtracted the maximum a second time instead of adding it"),
-        mistake(_Total, because="you summed over the whole batch; each sample has a sum of its own"),
-        mistake(_NoDout, because="you forgot to multiply by `dout`"),
-        mistake(_OnlyTheLog, because="you stopped after log and sum; exp has a derivative as well, which is exp"),
-        mistake(_NoLog, because="you left out the derivative of the log, 1/S"),
-        mistake(_AxisKept, says="should be an array of shape (3,), but it is an array of shape (3, 1)"),
-        mistake(_DoutFlat, says="write dout[:, None]"),
-        mistake(_Naive, says="NumPy warned: overflow"),
-        mistake(_OneMaximum, says="NumPy warned: divide by zero"),
+        mistake(MaximumForgotten, because="you did not add the maximum that was subtracted"),
+        mistake(MaximumTaken, because="you subtracted the maximum a second time instead of adding it"),
+        mistake(Total, because="you summed over the whole batch; each sample has a sum of its own"),
+        mistake(NoDout, because="you forgot to multiply by `dout`"),
+        mistake(OnlyTheLog, because="you stopped after log and sum; exp has a derivative as well, which is exp"),
+        mistake(NoLog, because="you left out the derivative of the log, 1/S"),
+        mistake(AxisKept, says="should be an array of shape (3,), but it is an array of shape (3, 1)"),
+        mistake(Averaged, because="you divided by the batch size, but nothing was averaged on the way forward"),
+        mistake(DoutSummed, because="you added up `dout`; each row is multiplied by its own number"),
+        mistake(DoutFlat, says="dout[:, None] for dout"),
+        mistake(Naive, says="NumPy warned: overflow"),
+        mistake(OneMaximum, says="NumPy warned: divide by zero"),
     ),
 )
 def log_sum_exp(answer):
     x = np.random.default_rng(34).normal(size=(3, 4)).round(1)
     far_apart = np.array([[1000.0, 1010.0, 990.0, 0.0], [-1000.0, -1010.0, -990.0, -2000.0], [0.0, 0.5, 1.0, 1.5]])
-    advice = "To give each row of (3, 4) its own number, (3,) has to become (3, 1): for dout write dout[:, None]"
+    advice = "A number for each row of (3, 4) has shape (3, 1): keepdims=True in max and sum, dout[:, None] for dout"
     with _on_misfit(advice):
         expect_layer(answer, LogSumExp, x)
         with no_warnings("Shift each row by its own maximum, so that the largest exponent is 0."):
             expect_layer(answer, LogSumExp, far_apart)
-    return "Its gradient is softmax: log-sum-exp is a maximum with soft corners, and softmax says who holds how much of it."
+    return "The gradient of log-sum-exp is softmax. You will meet it again in a moment."
 
 
 # ---------------------------------------------------------------- the gradient by eye
@@ -420,24 +442,21 @@ LABELS = np.array([1, 0])
     solution=gradient_of_two,
     hints=(
         "Softmax with loss hands back (y − t)/N. What is t as two rows of zeros and ones?",
-        "t is [[0, 1, 0], [1, 0, 0]]: take 1 away from the probability of the right class in each row. How many samples "
-        "is the loss the mean of?",
+        "t is [[0, 1, 0], [1, 0, 0]]: take 1 away from the probability of the right class in each row. Of how many "
+        "samples is the loss the mean?",
         "Two samples, so halve everything. The first row is [0.1, 0.2 − 1, 0.7] / 2 = [0.05, −0.4, 0.35]; the second "
         "goes the same way, and each row sums to 0.",
     ),
     mistakes=(
         mistake(PROBABILITIES - one_hot(LABELS, 3), because="you forgot to divide by the two samples"),
         mistake((one_hot(LABELS, 3) - PROBABILITIES) / 2, because="you took t − y; the gradient is y − t"),
-        mistake(
-            (PROBABILITIES - one_hot(LABELS, 3)) / 3, because="you divided by the number of classes, not of samples"
-        ),
-        mistake(
-            (PROBABILITIES - one_hot(LABELS, 3)) / 6, because="you divided by all numbers; the mean is over samples"
-        ),
+        mistake((PROBABILITIES - one_hot(LABELS, 3)) / 3, because="you divided by the 3 classes, not by the 2 samples"),
+        mistake((PROBABILITIES - one_hot(LABELS, 3)) / 6, because="you divided by all 6 numbers, not by the 2 samples"),
         mistake((PROBABILITIES - one_hot((LABELS - 1) % 3, 3)) / 2, because="you counted the classes from 1"),
         mistake(PROBABILITIES / 2, because="you did not subtract the labels"),
         mistake(
-            (PROBABILITIES - LABELS[:, None]) / 2, because="you subtracted the class number; t is a row of 0s and a 1"
+            (PROBABILITIES - LABELS[:, None]) / 2,
+            because="you subtracted the number of the class; a row of t is 0s and a 1",
         ),
         mistake(np.zeros((3, 2)), says="should be an array of shape (2, 3), but it is an array of shape (3, 2)"),
     ),
@@ -466,48 +485,48 @@ class TwoLosses:
         return dx_label + dx_teacher  # x was used twice
 
 
-class _DoutIgnored(TwoLosses):
+class DoutIgnored(TwoLosses):
     def backward(self, dout=1):
         return super().backward(1)
 
 
-class _SharesForgotten(TwoLosses):
+class SharesForgotten(TwoLosses):
     def backward(self, dout=1):
         return self.by_label.backward(dout) + self.by_teacher.backward(dout)
 
 
-class _OneInstance(TwoLosses):
+class OneInstance(TwoLosses):
     def __init__(self, share):
         super().__init__(share)
         self.by_teacher = self.by_label
 
 
-class _OnlyLabel(TwoLosses):
+class OnlyLabel(TwoLosses):
     def backward(self, dout=1):
         return self.by_label.backward((1 - self.share) * dout)
 
 
-class _OnlyTeacher(TwoLosses):
+class OnlyTeacher(TwoLosses):
     def backward(self, dout=1):
         return self.by_teacher.backward(self.share * dout)
 
 
-class _SharesSwapped(TwoLosses):
+class SharesSwapped(TwoLosses):
     def forward(self, x, t, teacher):
         return self.share * self.by_label.forward(x, t) + (1 - self.share) * self.by_teacher.forward(x, teacher)
 
 
-class _BackSwapped(TwoLosses):
+class BackSwapped(TwoLosses):
     def backward(self, dout=1):
         return self.by_label.backward(self.share * dout) + self.by_teacher.backward((1 - self.share) * dout)
 
 
-class _JustAdded(TwoLosses):
+class JustAdded(TwoLosses):
     def forward(self, x, t, teacher):
         return self.by_label.forward(x, t) + self.by_teacher.forward(x, teacher)
 
 
-class _Tuple(TwoLosses):
+class Tuple(TwoLosses):
     def backward(self, dout=1):
         return self.by_label.backward((1 - self.share) * dout), self.by_teacher.backward(self.share * dout)
 
@@ -516,27 +535,23 @@ class _Tuple(TwoLosses):
     "Two losses on the same scores",
     solution=TwoLosses,
     hints=(
-        "Draw it: x forks into two nodes, each of which remembers a t of its own. Each loss is multiplied by its share, "
-        "and the two products are added.",
-        "Make two `SoftmaxWithLoss` in `__init__`; one instance can remember one t only. Backward gives each of them its "
-        "own upstream gradient, and then the fork in x adds what they return.",
+        "Draw it: x forks into two nodes, each of which remembers a t of its own. Each loss is multiplied by its "
+        "share, and the two products are added.",
+        "Make two `SoftmaxWithLoss` in `__init__`; one instance can remember one t only. Backward gives each of them "
+        "its own upstream gradient, and then the fork in x adds what they return.",
         "The upstream gradient of the first is `(1 - self.share) * dout`, that of the second `self.share * dout`: the "
         "product rule of chapter 1. Return `self.by_label.backward(...) + self.by_teacher.backward(...)`.",
     ),
     mistakes=(
-        mistake(
-            _DoutIgnored, because="you did not use `dout`: whoever scales this loss would get an unscaled gradient"
-        ),
-        mistake(_SharesForgotten, because="you left the shares out of backward; each is a factor of its loss"),
-        mistake(
-            _OneInstance, because="you used one `SoftmaxWithLoss` twice; the second forward overwrites the first's t"
-        ),
-        mistake(_OnlyLabel, because="you sent back the gradient of the label's loss alone; x is used twice"),
-        mistake(_OnlyTeacher, because="you sent back the gradient of the teacher's loss alone; x is used twice"),
-        mistake(_SharesSwapped, because="you swapped the shares; `share` belongs to the teacher"),
-        mistake(_BackSwapped, because="you swapped the shares in backward; `share` belongs to the teacher"),
-        mistake(_JustAdded, because="you added the losses without their shares"),
-        mistake(_Tuple, says="but it is a tuple"),
+        mistake(DoutIgnored, because="you did not use `dout`; a loss that is scaled has a gradient that is scaled"),
+        mistake(SharesForgotten, because="you left the shares out of backward; each is a factor of its loss"),
+        mistake(OneInstance, because="you used one `SoftmaxWithLoss` twice; it remembers the second t only"),
+        mistake(OnlyLabel, because="you sent back the gradient of the label's loss alone; x is used twice"),
+        mistake(OnlyTeacher, because="you sent back the gradient of the teacher's loss alone; x is used twice"),
+        mistake(SharesSwapped, because="you swapped the shares; `share` belongs to the teacher"),
+        mistake(BackSwapped, because="you swapped the shares in backward; `share` belongs to the teacher"),
+        mistake(JustAdded, because="you added the losses without their shares"),
+        mistake(Tuple, says="but it is a tuple"),
     ),
 )
 def two_losses(answer):
@@ -545,9 +560,7 @@ def two_losses(answer):
     teacher = np.array([[0.1, 0.2, 0.6, 0.1], [0.7, 0.1, 0.1, 0.1], [0.2, 0.3, 0.1, 0.4]])
     expect_layer(answer, TwoLosses, x, t, teacher, init=(0.3,))
     expect_layer(answer, TwoLosses, x[:1], t[:1], teacher[:1], init=(0.9,))
-    return (
-        "Small networks are trained like this to imitate large ones. A loss that ignored `dout` would have spoiled it."
-    )
+    return "Small networks learn to imitate large ones like this. A loss that ignored `dout` would spoil it."
 
 
 # ---------------------------------------------------------------- label smoothing
@@ -557,31 +570,35 @@ def smooth(t, num_classes, epsilon):
     return (1 - epsilon) * np.eye(num_classes)[t] + epsilon / num_classes
 
 
-def _to_the_others(t, num_classes, epsilon):
+def to_the_others(t, num_classes, epsilon):
     rows = np.full((len(t), num_classes), epsilon / (num_classes - 1))
     rows[np.arange(len(t)), t] = 1 - epsilon
     return rows
 
 
-def _too_little(t, num_classes, epsilon):
+def too_little(t, num_classes, epsilon):
     rows = np.full((len(t), num_classes), epsilon / num_classes)
     rows[np.arange(len(t)), t] = 1 - epsilon
     return rows
 
 
-def _too_much(t, num_classes, epsilon):
+def too_much(t, num_classes, epsilon):
     return np.eye(num_classes)[t] + epsilon / num_classes
 
 
-def _undivided(t, num_classes, epsilon):
+def undivided(t, num_classes, epsilon):
     return (1 - epsilon) * np.eye(num_classes)[t] + epsilon
 
 
-def _by_samples(t, num_classes, epsilon):
+def whole_to_each(t, num_classes, epsilon):
+    return np.where(np.eye(num_classes)[t] == 1, 1 - epsilon, epsilon)
+
+
+def by_samples(t, num_classes, epsilon):
     return (1 - epsilon) * np.eye(num_classes)[t] + epsilon / len(t)
 
 
-def _swapped(t, num_classes, epsilon):
+def swapped(t, num_classes, epsilon):
     return epsilon * np.eye(num_classes)[t] + (1 - epsilon) / num_classes
 
 
@@ -590,20 +607,19 @@ def _swapped(t, num_classes, epsilon):
     solution=smooth,
     hints=(
         "Start from one-hot rows. A part ε of their probability is taken away; where does it go?",
-        "`np.eye(num_classes)[t]` are the one-hot rows. Multiplied by 1 − ε, each row sums to 1 − ε. What has to be added "
-        "to every entry so that it sums to 1 again?",
+        "`np.eye(num_classes)[t]` are the one-hot rows. Multiplied by 1 − ε, each row sums to 1 − ε. What has to be "
+        "added to every entry so that it sums to 1 again?",
         "ε is shared by all C classes, the right one included, so ε/C is added everywhere: the line is "
         "`return (1 - epsilon) * np.eye(num_classes)[t] + ...`.",
     ),
     mistakes=(
-        mistake(_to_the_others, because="you shared ε among the other classes; here the right class has its share too"),
-        mistake(
-            _too_little, because="you put 1 − ε at the label and forgot its own share ε/C: the rows sum to less than 1"
-        ),
-        mistake(_too_much, because="you added ε/C and took nothing away: the rows sum to 1 + ε"),
-        mistake(_undivided, because="you added ε to every class; C classes share it"),
-        mistake(_by_samples, because="you divided ε by the number of samples; it is the classes that share it"),
-        mistake(_swapped, because="you swapped ε and 1 − ε"),
+        mistake(to_the_others, because="you shared ε among the other classes; here the right class has its share too"),
+        mistake(too_little, because="you left the right class without its share ε/C: the rows sum to less than 1"),
+        mistake(too_much, because="you added ε/C and took nothing away: the rows sum to 1 + ε"),
+        mistake(undivided, because="you added ε to every class; C classes share it"),
+        mistake(whole_to_each, because="you gave the whole ε to every other class; C classes share it"),
+        mistake(by_samples, because="you divided ε by the number of samples; it is the classes that share it"),
+        mistake(swapped, because="you swapped ε and 1 − ε"),
         mistake(lambda t, num_classes, epsilon: np.eye(num_classes)[t], because="you returned the labels unsmoothed"),
         mistake(
             lambda t, num_classes, epsilon: smooth(t, num_classes, epsilon)[0],
@@ -629,66 +645,66 @@ class MeanSquaredError:
         return dout * self.difference / len(self.difference)
 
 
-class _OverAllNumbers(MeanSquaredError):
+class OverAllNumbers(MeanSquaredError):
     def forward(self, y, t):
         super().forward(y, t)
         return np.mean((y - t) ** 2)
 
 
-class _HalfOverAllNumbers(MeanSquaredError):
+class HalfOverAllNumbers(MeanSquaredError):
     def forward(self, y, t):
         super().forward(y, t)
         return np.mean((y - t) ** 2) / 2
 
 
-class _NoHalf(MeanSquaredError):
+class NoHalf(MeanSquaredError):
     def forward(self, y, t):
         return 2 * super().forward(y, t)
 
 
-class _Summed(MeanSquaredError):
+class Summed(MeanSquaredError):
     def forward(self, y, t):
         return super().forward(y, t) * len(y)
 
 
-class _NotSquared(MeanSquaredError):
+class NotSquared(MeanSquaredError):
     def forward(self, y, t):
         super().forward(y, t)
         return np.sum(np.abs(y - t)) / (2 * len(y))
 
 
-class _EachSample(MeanSquaredError):
+class EachSample(MeanSquaredError):
     def forward(self, y, t):
         super().forward(y, t)
         return np.sum((y - t) ** 2, axis=1) / 2
 
 
-class _NotAveragedBack(MeanSquaredError):
+class NotAveragedBack(MeanSquaredError):
     def backward(self, dout=1):
         return dout * self.difference
 
 
-class _TwiceBack(MeanSquaredError):
+class TwiceBack(MeanSquaredError):
     def backward(self, dout=1):
         return dout * 2 * self.difference / len(self.difference)
 
 
-class _SizeBack(MeanSquaredError):
+class SizeBack(MeanSquaredError):
     def backward(self, dout=1):
         return dout * self.difference / self.difference.size
 
 
-class _Uphill(MeanSquaredError):
+class Uphill(MeanSquaredError):
     def backward(self, dout=1):
         return -super().backward(dout)
 
 
-class _AlwaysOne(MeanSquaredError):
+class AlwaysOne(MeanSquaredError):
     def backward(self, dout=1):
         return super().backward(1)
 
 
-class _Both(MeanSquaredError):
+class Both(MeanSquaredError):
     def backward(self, dout=1):
         return super().backward(dout), -super().backward(dout)
 
@@ -697,30 +713,30 @@ class _Both(MeanSquaredError):
     "A layer for the mean squared error",
     solution=MeanSquaredError,
     hints=(
-        "Forward needs `y - t` and backward needs it again, so keep it. What is the derivative of a half times a square?",
-        "The loss is ½ Σ (y − t)² / N, where N is the number of rows. Nudge a single y: only its own square changes, and "
-        "the 2 of the derivative cancels the ½.",
+        "Forward needs `y - t` and backward needs it again, so keep it. What is the derivative of half a square?",
+        "The loss is ½ Σ (y − t)² / N, where N is the number of rows. Nudge a single y: only its own square changes, "
+        "and the 2 of the derivative cancels the ½.",
         "Forward: keep `self.difference = y - t` and return `np.sum(self.difference**2) / (2 * len(y))`. Backward is "
         "the difference divided by N, times `dout`: the targets are data, and get no gradient.",
     ),
     mistakes=(
-        mistake(_OverAllNumbers, because="you took `np.mean`, which divides by all numbers and has no ½; divide by 2N"),
-        mistake(_HalfOverAllNumbers, because="you took `np.mean`, which divides by all N·D numbers; divide by N"),
-        mistake(_NoHalf, because="you left out the ½"),
-        mistake(_Summed, because="you did not divide by the number of samples"),
-        mistake(_NotSquared, because="you did not square the differences"),
-        mistake(_NotAveragedBack, because="you averaged the loss but not its gradient, which is N times too large now"),
-        mistake(_TwiceBack, because="you forgot that the ½ cancels the 2 of the derivative"),
-        mistake(_SizeBack, because="you divided the gradient by all numbers; the loss is divided by N"),
-        mistake(_Uphill, because="you took t − y; a larger y makes y − t larger"),
-        mistake(_AlwaysOne, because="you did not multiply by `dout`"),
-        mistake(_EachSample, says="should be a number, but it is an array of shape (3,)"),
-        mistake(_Both, says="should be an array of shape (3, 2), but it is a tuple"),
+        mistake(OverAllNumbers, because="you took `np.mean`, which divides by all numbers and has no ½; divide by 2N"),
+        mistake(HalfOverAllNumbers, because="you took `np.mean`, which divides by all N·D numbers; divide by N"),
+        mistake(NoHalf, because="you left out the ½"),
+        mistake(Summed, because="you did not divide by the number of samples"),
+        mistake(NotSquared, because="you did not square the differences"),
+        mistake(NotAveragedBack, because="you averaged the loss but not its gradient, which is N times too large now"),
+        mistake(TwiceBack, because="you forgot that the ½ cancels the 2 of the derivative"),
+        mistake(SizeBack, because="you divided the gradient by all numbers; the loss is divided by N"),
+        mistake(Uphill, because="you took t − y; a larger y makes y − t larger"),
+        mistake(AlwaysOne, because="you did not multiply by `dout`"),
+        mistake(EachSample, says="should be a number, but it is an array of shape (3,)"),
+        mistake(Both, says="should be an array of shape (3, 4), but it is a tuple"),
     ),
 )
 def mean_squared_error_layer(answer):
-    y = np.array([[0.5, -1.0], [2.0, 0.25], [-0.75, 1.5]])
-    t = np.array([[1.0, 1.0], [0.5, -0.5], [-1.0, 3.5]])
+    rng = np.random.default_rng(38)
+    y, t = rng.normal(size=(2, 3, 4)).round(1)
     expect_layer(answer, MeanSquaredError, y, t)
     expect_layer(answer, MeanSquaredError, y[:1], t[:1])
     return "Another loss, and the same (y − t)/N: that is what the ½ is for."
