@@ -9,7 +9,7 @@ STAMP := .venv/installed
 # Kernels come from this environment, never from one the user installed elsewhere.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help lab test lint format data notebooks clean
+.PHONY: help lab test lint format data notebooks bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
@@ -35,6 +35,9 @@ data: $(STAMP) ## download the full MNIST (11 MB) for chapter 7 into data/mnist
 
 notebooks: $(STAMP) ## execute the notebooks again and store their outputs (ONLY="notebooks/01*.ipynb")
 	$(PY) tools/execute.py $(ONLY)
+
+bench: $(STAMP) ## measure speed and memory against textbook-style code
+	$(PY) benchmarks/bench.py $(ARGS)
 
 clean: ## remove the environment and all caches (the downloaded data stay)
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage

@@ -372,6 +372,32 @@ def test_a_known_mistake_that_raises_is_recognised_by_what_it_raises():
     assert "ZeroDivisionError" in divides and "joined" not in divides
 
 
+def test_of_mistakes_that_begin_alike_the_one_that_agrees_throughout_is_named():
+    class Switch:
+        def forward(self, x, y):
+            return y
+
+        def backward(self, dout):
+            return 0, dout
+
+    class ToBoth(Switch):
+        def backward(self, dout):
+            return dout, dout
+
+    class ToTheOther(Switch):
+        def backward(self, dout):
+            return dout, 0
+
+    mistakes = mistake(ToBoth, because="both got it"), mistake(ToTheOther, because="the other got it")
+
+    @exercise("Switch", solution=Switch, hints=HINTS, mistakes=mistakes)
+    def switch(answer):
+        expect_layer(answer, Switch, 3.0, 8.0)
+
+    says(switch.check(ToBoth), "It looks as if both got it.", "    x = 3\n    y = 8\n    dout = ")
+    says(switch.check(ToTheOther), "It looks as if the other got it.")
+
+
 def test_a_layer_must_not_write_into_its_arguments():
     class Writes(Square):
         def backward(self, dout):

@@ -274,7 +274,7 @@ def test_full_visits_every_coordinate_of_every_layer():
     assert report.ok
     assert [row.checked for row in report.layers["Affine1"].rows] == ["", "all 160", "all 8"]
     alone = SimpleNamespace(params=net.params, loss=net.loss, gradient=net.gradient)
-    assert [row.checked for row in check_network(alone, *batch(3, 20, 5), full=True).rows][0] == "all 160"
+    assert check_network(alone, *batch(3, 20, 5), full=True).rows[0].checked == "all 160"
 
 
 def test_black_images_are_at_a_kink_and_told_so():
@@ -850,20 +850,6 @@ class ForwardOrder(Net):
         return {"W1": first.dW, "b1": first.db, "W2": second.dW, "b2": second.db}
 
 
-class NoForward(Net):
-    """gradient without a forward pass of its own: what an earlier batch left."""
-
-    def __init__(self, *sizes):
-        super().__init__(*sizes)
-        super().loss(*batch(seed=5))
-
-    def loss(self, x, t):
-        other = Net()
-        other.params.update(self.params)
-        other.layers = {n: type(layer)(*vars(layer).values()) for n, layer in ()} or self.layers
-        return other.last_layer.forward(self.predict(x), t)
-
-
 class Averages(Net):
     def gradient(self, x, t):
         return {n: g / len(x) for n, g in super().gradient(x, t).items()}
@@ -934,9 +920,9 @@ class OffByHalfAPerMille(Net):
 
 JOINED = [
     (WrongOrder, "the gradient returned is|backward says"),
-    (lambda: ForwardOrder((4, 4, 4)), "backward says"),
+    (lambda: ForwardOrder((4, 4, 4)), "the gradient returned is|backward says"),
     (Averages, "everywhere it says 0.3333 times as much"),
-    (lambda: Swaps((6, 5, 5)), "b1: at [0] backward says"),
+    (lambda: Swaps((6, 5, 5)), "b1: at [0] the gradient returned is|b1: at [0] backward says"),
     (Swaps, "b1: its gradient has shape (4,) where b1 has (5,)"),
     (MissesAKey, "gradient: it has no entry W2; it has W1, b1, b2"),
     (GivesATuple, "gradient: it returned a tuple; expected a dictionary of arrays"),
@@ -946,7 +932,7 @@ JOINED = [
     (Raises, "gradient: it raised IndexError: no such layer"),
     (ScalesX, "gradient: it writes into x: at [0, 0]"),
     (Detached, "nudging says 0 (nudging it changes nothing: is this the array that forward uses?)"),
-    (OffByHalfAPerMille, "W1: at [3, 2] backward says"),
+    (OffByHalfAPerMille, "W1: at [3, 2] the gradient returned is|W1: at [3, 2] backward says"),
 ]
 
 
@@ -1019,7 +1005,7 @@ def test_full_names_half_a_per_mille_in_any_single_element(seed):
     right = TwoLayerNet(12, 10, 5, "he", rng=seed).gradient(x, t)
     for name, gradient in right.items():
         clear = np.argwhere(np.abs(gradient) > 1e-2 * np.abs(gradient).max())
-        for where in map(tuple, np.random.default_rng(seed).permutation(clear)[:6].tolist()):
+        for where in map(tuple, np.random.default_rng(seed).permutation(clear)[:2].tolist()):
             for factor in 1.0005, 0.9995:
                 net.plant(name, where, factor)
                 report = check_network(bare, x, t, full=True)

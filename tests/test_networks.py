@@ -3,6 +3,7 @@
 import copy
 import errno
 import io
+import os
 import zipfile
 
 import autograd
@@ -504,6 +505,27 @@ def test_a_file_that_is_no_network_is_refused_with_a_sentence(tmp_path, kind):
     assert str(caught.value).startswith(f"{path} ")
     assert "pickle" not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+class Trap:
+    """An object that, when it is unpickled, makes a folder; in earnest it would be worse."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def test_nothing_in_a_file_is_run(tmp_path):
+    path, folder = tmp_path / "net.npz", tmp_path / "sprung"
+    np.savez(path, **(GOOD | {"b2": np.array([Trap(str(folder))], dtype=object)}))
+    with pytest.raises(ValueError):
+        TwoLayerNet.load(path)
+    assert not folder.exists()
+    with np.load(path, allow_pickle=True) as file:  # the trap works
+        file["b2"]
+    assert folder.exists()
 
 
 def test_the_good_file_of_that_table_loads(tmp_path):

@@ -25,10 +25,10 @@ BY_HAND = {
 @pytest.mark.parametrize("name", BY_HAND)
 def test_three_steps_by_hand(name):
     optimizer, wanted = BY_HAND[name]
-    params = {"W": np.array([1.0])}
+    W = np.array([1.0])
     for gradient, value in zip(GRADIENTS, wanted, strict=True):
-        optimizer.update(params, {"W": np.array([gradient])})
-        assert params["W"][0] == pytest.approx(value, abs=1e-8)
+        optimizer.update({"W": W}, {"W": np.array([gradient])})
+        assert W[0] == pytest.approx(value, abs=1e-8)
 
 
 def sgd(p, gradients, lr=0.03):
@@ -64,8 +64,9 @@ FORMULAS = {
 def test_ten_steps_by_formula_with_a_state_for_each_name(name):
     make, formula = FORMULAS[name]
     rng = np.random.default_rng(0)
-    first = {"W": rng.normal(size=(3, 2)), "b": rng.normal(size=2)}
-    gradients = [{"W": rng.normal(size=(3, 2)), "b": rng.normal(size=2)} for _ in range(10)]
+    shapes = {"W1": (3, 2), "W2": (3, 2), "b": (2,)}
+    first = {key: rng.normal(size=shape) for key, shape in shapes.items()}
+    gradients = [{key: rng.normal(size=shape) for key, shape in shapes.items()} for _ in range(10)]
     params = {key: p.copy() for key, p in first.items()}
     optimizer = make()
     for gradient in gradients:

@@ -87,6 +87,7 @@ def test_cells_can_be_counted(drawn):
     [
         ((X, ("Wᵀ", "M", "D"), Y), None),
         ((X, W, ("y", "M", "N")), None),
+        ((X, ("W", "M", "M"), Y), None),
         ((("x", "N", "D"), ("dout", "N", "M"), ("dW", "D", "M")), None),
         ((X, W, Y), ("b", "N", "M")),
     ],

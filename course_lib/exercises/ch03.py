@@ -182,9 +182,7 @@ Y, DB, DW, DX = (20, 50), (50,), (784, 50), (20, 1, 28, 28)
         mistake(Y, Y, DB, DW, (784, 50), because="you gave dx the shape of W; it has the shape of x"),
         mistake((20, 10), Y, DB, DW, DX, because="you thought of ten digits; this layer has 50 outputs"),
         mistake((50, 20), Y, DB, DW, DX, because="you turned y round; a row is a sample"),
-        mistake(
-            Y, Y, DB, (28, 28, 50), DX, because="you left the images unflattened in dW; an affine layer flattens them"
-        ),
+        mistake(Y, Y, DB, (28, 28, 50), DX, because="you did not flatten the images; dW has the shape of W"),
         mistake(Y, Y, DB, DW, (1, 28, 28), because="you gave dx the shape of one image; the batch has twenty"),
         mistake(Y, Y, 50, DW, DX, says="should be a tuple, but it is a number"),
     ),

@@ -11,9 +11,8 @@ from functools import cache
 
 import numpy as np
 
-from course_lib import layers
 from course_lib.gradient import check_network
-from course_lib.layers import Affine, Layer, MeanSquaredError, Relu, Sigmoid, SoftmaxWithLoss
+from course_lib.layers import Affine, MeanSquaredError, Relu, SoftmaxWithLoss, Tanh
 from course_lib.mnist import load_sample
 
 FAULTS = {  # what a diagnosis may say of a layer; ten of these are in the clinic
@@ -35,26 +34,29 @@ FAULTS = {  # what a diagnosis may say of a layer; ten of these are in the clini
 
 
 class Network:
-    """Layers in a row with a loss at the end, and the parameters of them all: Affine1's W is W1, and so on."""
+    """Layers in a row with a loss at the end, and the parameters of them all: Affine1's W is W1, and so on.
+
+    ``share`` is what the loss is multiplied by, where another loss is to join it.
+    """
 
     dtype = np.float64
 
-    def __init__(self, layers, last_layer):
-        self.layers, self.last_layer = layers, last_layer
+    def __init__(self, layers, last_layer, share=1):
+        self.layers, self.last_layer, self.share = layers, last_layer, share
         self.params = {name + key[-1]: getattr(layer, name) for key, layer, name in self._slots()}
 
     def predict(self, x):
-        """What the last of the layers in the row returns for the batch x."""
+        """What the last of the layers in the row returns for x."""
         for layer in self.layers.values():
             x = layer.forward(x)
         return x
 
     def loss(self, x, t):
-        """The loss of the batch, a float."""
-        return self.last_layer.forward(self.predict(x), t)
+        """The loss, a float."""
+        return self.share * self.last_layer.forward(self.predict(x), t)
 
     def backward(self, dout):
-        """Send the gradient of the last layer's output through all layers, last to first."""
+        """Send dL/d(the last layer's result) back through all layers."""
         dout = self.last_layer.backward(dout)
         for layer in reversed(self.layers.values()):
             dout = layer.backward(dout)
@@ -66,7 +68,7 @@ class Network:
     def loss_and_gradient(self, x, t):
         """Both, from one forward and one backward pass."""
         loss = self.loss(x, t)
-        self.backward(1)
+        self.backward(self.share)
         return loss, {name + key[-1]: getattr(layer, f"d{name}") for key, layer, name in self._slots()}
 
     def _slots(self):
@@ -80,7 +82,7 @@ class Patient:
     """What all patients share: the sick network, the repaired one, the checker's report, the sources to read."""
 
     layer: str  # the diagnosis: the first wrong layer,
-    where: str  # the input or the parameter whose gradient is wrong, or the argument that is spoiled,
+    where: str  # the input or the parameter whose gradient is wrong, or the argument that is written into,
     fault: str  # and what is wrong, a word of FAULTS
 
     def build(self, seed=0):
@@ -88,16 +90,16 @@ class Patient:
         return self.assemble(self.Repaired.__base__, np.random.default_rng(seed))
 
     def repaired(self, seed=0):
-        """The same network with the repaired layer, and the same weights."""
+        """The same network, with the same weights and the repaired layer."""
         return self.assemble(self.Repaired, np.random.default_rng(seed))
 
     def assemble(self, kind, rng):
-        """The network with a layer of this kind in the suspect's place."""
-        raise NotImplementedError
+        """The network, with a layer of this kind in the suspect's place."""
+        return two_layers(rng, **{self.layer: kind()})
 
     @property
     def batch(self):
-        """The images (3, 784) and labels (3,) on which the network is checked."""
+        """What the network is checked on: images (3, 784) and their labels (3,)."""
         return three_digits()
 
     def report(self):
@@ -105,13 +107,13 @@ class Patient:
         return check_network(self.build(), *self.batch)
 
     def source(self, layer):
-        """The source of the layer of this name, such as "Relu1", as it stands in the sick network."""
+        """The source of one layer of the sick network, by its name there, such as "Relu1"."""
         net = self.build()
-        return _source({**net.layers, "last_layer": net.last_layer}[layer].__class__)
+        return _source(type({**net.layers, "last_layer": net.last_layer}[layer]))
 
     def repair(self):
-        """The source of what the repair replaces."""
-        return _source(self.Repaired).partition("\n")[2]
+        """The source of the method that the repair writes anew."""
+        return textwrap.dedent(_source(self.Repaired).partition("\n")[2])
 
 
 def _source(kind):
@@ -120,19 +122,24 @@ def _source(kind):
 
 @cache
 def three_digits():
-    """The first three images of the sample (3, 784), from 0 to 1, and their labels (3,)."""
+    """The first three images of the sample, (3, 784), from 0 to 1, and their labels (3,)."""
     (x, t), _ = load_sample(dtype=np.float64)
     return x[:3], t[:3]
 
 
-def affines(rng, **kinds):
-    """A first layer 784 → 50 and a second one 50 → 10, with the small random weights of a TwoLayerNet."""
-    W1, W2 = 0.01 * rng.standard_normal((784, 50)), 0.01 * rng.standard_normal((50, 10))
-    return Affine(W1, np.zeros(50)), Affine(W2, np.zeros(10))
+def two_layers(rng, **replaced):
+    """Affine1 784 → 50, Relu1, Affine2 50 → 10 and a last_layer, with the first weights of a TwoLayerNet."""
+    parts = {
+        "Affine1": Affine(0.01 * rng.standard_normal((784, 50)), np.zeros(50)),
+        "Relu1": Relu(),
+        "Affine2": Affine(0.01 * rng.standard_normal((50, 10)), np.zeros(10)),
+        "last_layer": SoftmaxWithLoss(),
+    } | replaced
+    return Network(parts, parts.pop("last_layer"))
 
 
 class Patient1(Patient):
-    """A learned gain for each hidden unit."""
+    """P1"""
 
     layer, where, fault = "Scale1", "x", "plus"
 
@@ -156,21 +163,22 @@ class Patient1(Patient):
             return dout * self.gain
 
     def assemble(self, kind, rng):
-        first, second = affines(rng)
-        row = {"Affine1": first, "Scale1": kind(np.ones(50)), "Relu1": Relu(), "Affine2": second}
-        return Network(row, SoftmaxWithLoss())
+        net = two_layers(rng)
+        first, *others = net.layers.items()
+        return Network(dict([first, ("Scale1", kind(np.ones(50))), *others]), net.last_layer)
 
 
 class Patient2(Patient):
-    """Whole."""
+    """P2"""
 
     layer, where, fault = "last_layer", "x", "whole batch"
 
     class SoftmaxWithLoss:
         def forward(self, x, t):
-            e = np.exp(x - x.max())
-            self.y, self.t = e / e.sum(), t
-            return -np.mean(np.log(self.y[np.arange(len(t)), t]))
+            log_y = x - x.max()
+            log_y -= np.log(np.exp(log_y).sum())
+            self.y, self.t = np.exp(log_y), t
+            return -log_y[np.arange(len(t)), t].mean()
 
         def backward(self, dout=1):
             dx = self.y.copy()
@@ -179,16 +187,225 @@ class Patient2(Patient):
 
     class Repaired(SoftmaxWithLoss):
         def forward(self, x, t):
-            e = np.exp(x - x.max(axis=1, keepdims=True))
-            self.y, self.t = e / e.sum(axis=1, keepdims=True), t
-            return -np.mean(np.log(self.y[np.arange(len(t)), t]))
+            log_y = x - x.max(axis=1, keepdims=True)
+            log_y -= np.log(np.exp(log_y).sum(axis=1, keepdims=True))
+            self.y, self.t = np.exp(log_y), t
+            return -log_y[np.arange(len(t)), t].mean()
+
+
+class Patient3(Patient):
+    """P3"""
+
+    layer, where, fault = "last_layer", "x", "sum and mean"
+
+    class SoftmaxWithLoss:
+        def forward(self, x, t):
+            log_y = x - x.max(axis=1, keepdims=True)
+            log_y -= np.log(np.exp(log_y).sum(axis=1, keepdims=True))
+            self.y, self.t = np.exp(log_y), t
+            return -log_y[np.arange(len(t)), t].sum()
+
+        def backward(self, dout=1):
+            dx = self.y.copy()
+            dx[np.arange(len(dx)), self.t] -= 1
+            return dout * dx / len(dx)
+
+    class Repaired(SoftmaxWithLoss):
+        def forward(self, x, t):
+            return super().forward(x, t) / len(t)
+
+
+class Patient4(Patient):
+    """P4"""
+
+    layer, where, fault = "Relu1", "x", "wrong test"
+
+    class Relu:
+        def forward(self, x):
+            self.y = np.maximum(x, 0)
+            return self.y.copy()
+
+        def backward(self, dout):
+            return dout * (self.y >= 0)
+
+    class Repaired(Relu):
+        def backward(self, dout):
+            return dout * (self.y > 0)
+
+
+class Patient5(Patient):
+    """P5"""
+
+    layer, where, fault = "Sigmoid1", "x", "no return"
+
+    class Sigmoid:
+        def forward(self, x):
+            self.y = 1 / (1 + np.exp(-x))
+            return self.y.copy()
+
+        def backward(self, dout):
+            dx = dout * self.y * (1 - self.y)
+
+    class Repaired(Sigmoid):
+        def backward(self, dout):
+            return dout * self.y * (1 - self.y)
 
     def assemble(self, kind, rng):
-        return two_layers(rng, last_layer=kind())
+        net = two_layers(rng)
+        return Network({"Sigmoid1": kind(), **net.layers}, net.last_layer)
 
 
-def two_layers(rng, activation=None, last_layer=None):
-    """Affine, activation, affine, loss."""
-    first, second = affines(rng)
-    row = {"Affine1": first, "Relu1": activation or Relu(), "Affine2": second}
-    return Network(row, last_layer or SoftmaxWithLoss())
+class Patient6(Patient):
+    """P6"""
+
+    layer, where, fault = "Affine1", "W", "1-D"
+
+    class Affine:
+        param_names = ("W", "b")
+
+        def __init__(self, W, b):
+            self.W, self.b = W, b
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.W + self.b
+
+        def backward(self, dout):
+            self.dW = self.x.T @ dout
+            self.db = dout.copy()
+            return dout @ self.W.T
+
+    class Repaired(Affine):
+        def backward(self, dout):
+            self.dW = np.outer(self.x, dout)
+            self.db = dout.copy()
+            return dout @ self.W.T
+
+    def assemble(self, kind, rng):
+        first, second = (kind(0.5 * rng.standard_normal((4, 4)), np.zeros(4)) for _ in range(2))
+        return Network({"Affine1": first, "Tanh1": Tanh(), "Affine2": second}, MeanSquaredError())
+
+    @property
+    def batch(self):
+        """A single vector (4,), and the vector wanted: the same numbers in reverse."""
+        x = np.array([0.5, -1.2, 0.8, 0.3])
+        return x, x[::-1]
+
+
+class Patient7(Patient):
+    """P7"""
+
+    layer, where, fault = "Affine1", "b", "not summed"
+
+    class Affine:
+        param_names = ("W", "b")
+
+        def __init__(self, W, b):
+            self.W, self.b = W, b
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.W + self.b
+
+        def backward(self, dout):
+            self.dW = self.x.T @ dout
+            self.db = dout.copy()
+            return dout @ self.W.T
+
+    class Repaired(Affine):
+        def backward(self, dout):
+            self.dW = self.x.T @ dout
+            self.db = dout.sum(axis=0, keepdims=True)
+            return dout @ self.W.T
+
+    def assemble(self, kind, rng):
+        net = two_layers(rng)
+        rows = {key: kind(layer.W, layer.b[None]) for key, layer in net.layers.items() if key != "Relu1"}
+        return Network(net.layers | rows, net.last_layer)
+
+
+class Patient8(Patient):
+    """P8"""
+
+    layer, where, fault = "Relu1", "dout", "writes"
+
+    class Relu:
+        def forward(self, x):
+            self.mask = x <= 0
+            return np.maximum(x, 0)
+
+        def backward(self, dout):
+            dout[self.mask] = 0
+            return dout
+
+    class Repaired(Relu):
+        def backward(self, dout):
+            return np.where(self.mask, 0, dout)
+
+    class Branched(Network):
+        def predict(self, x):
+            h = self.layers["Affine1"].forward(x)
+            return self.layers["Affine2"].forward(h + self.layers["Relu1"].forward(h))
+
+        def backward(self, dout):
+            dout = self.layers["Affine2"].backward(self.last_layer.backward(dout))
+            through_gate = self.layers["Relu1"].backward(dout)
+            self.layers["Affine1"].backward(dout + through_gate)
+
+    def assemble(self, kind, rng):
+        net = two_layers(rng, Relu1=kind())
+        return self.Branched(net.layers, net.last_layer)
+
+
+class Patient9(Patient):
+    """P9"""
+
+    layer, where, fault = "last_layer", "x", "ignores dout"
+
+    class SoftmaxWithLoss:
+        def forward(self, x, t):
+            log_y = x - x.max(axis=1, keepdims=True)
+            log_y -= np.log(np.exp(log_y).sum(axis=1, keepdims=True))
+            self.y, self.t = np.exp(log_y), t
+            return -log_y[np.arange(len(t)), t].mean()
+
+        def backward(self, dout=1):
+            dx = self.y.copy()
+            dx[np.arange(len(dx)), self.t] -= 1
+            return dx / len(dx)
+
+    class Repaired(SoftmaxWithLoss):
+        def backward(self, dout=1):
+            return dout * super().backward()
+
+    def assemble(self, kind, rng):
+        net = two_layers(rng)
+        return Network(net.layers, kind(), share=0.25)
+
+
+class Patient10(Patient):
+    """P10"""
+
+    layer, where, fault = "Tanh1", "x", "shadowed"
+
+    class Tanh:
+        def forward(self, x):
+            self.y = np.tanh(x)
+            return self.y.copy()
+
+        def backward(self, dout):
+            return dout * (1 - self.y)
+
+    class Repaired(Tanh):
+        def backward(self, dout):
+            return dout * (1 - self.y**2)
+
+    def assemble(self, kind, rng):
+        net = two_layers(rng)
+        return Network({"Affine1": net.layers["Affine1"], "Tanh1": kind(), "Affine2": net.layers["Affine2"]}, net.last_layer)
+
+    def as_tested(self, seed=0):
+        return self.assemble(Tanh, np.random.default_rng(seed))
+
+
+PATIENTS = tuple(kind() for kind in Patient.__subclasses__())
