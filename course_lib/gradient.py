@@ -33,9 +33,8 @@ def numerical_gradient(f, x, h=1e-4):
     array of the shape and dtype of x, at a cost of 2 * x.size calls of f.
     """
     if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
-        kind = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
         raise TypeError(
-            f"numerical_gradient nudges an array of floats by {h:g}; it got {kind}, which cannot hold the "
+            f"numerical_gradient nudges an array of floats by {h:g}; it got {_kind(x)}, which cannot hold the "
             "nudged value. Convert it first, for example with np.array(x, dtype=float)."
         )
     if not x.flags.writeable:
@@ -120,7 +119,7 @@ def check_network(net, x, t, *, full=False, seed=0, tol=None):
         gradients = _call("gradient", net.gradient, x, t)
         _unchanged("gradient", "x", given, x)
         if not isinstance(gradients, Mapping):
-            raise _Fault("gradient", f"it returned a {type(gradients).__name__}; expected a dictionary of arrays")
+            raise _Fault("gradient", f"it returned {_kind(gradients)}; expected a dictionary of arrays")
         # With weight decay, say, the network's loss is not what its layers alone give: then nothing is to be held.
         alike = chained is not None and np.isclose(chained, loss, rtol=1e-9, atol=0)
         left = _left_by_layers(net, x, t) if alike and report.first_wrong_layer is None else {}
@@ -355,22 +354,23 @@ def _judge(g, said, size, ruler, tol, alone):
         return slope, error, False
     # Not good enough yet: cancel the h² term of the error (Richardson), with ever smaller steps, which leave a kink
     # nearby outside, until the slopes agree with each other far better than with what backward says.
-    steps, slopes = list(ruler.h * np.array([10, 1, 0.1, 0.01])), []
-    while steps and not (len(slopes) >= 4 and np.ptp(slopes[-4:]) < 0.1 * abs(slope - said)):
-        h = steps.pop(0)
+    steps, slopes = ruler.h * np.array([10, 1, 0.1, 0.01]), []
+    for i, h in enumerate(steps):
         slopes += [_slope(g, h), _slope(g, h / 2)]
         slope = (4 * slopes[-1] - slopes[-2]) / 3
         error = ruler.error(said, slope, size, h)
         if error <= tol:
             return slope, error, False
-    # A kink at this very point: the slopes on the two sides differ, and what backward says lies between them.
-    for h in (h, *steps):
+        if i > 0 and np.ptp(slopes[-4:]) < 0.1 * abs(slope - said):
+            break
+    # A kink at this very point: the slopes on the two sides differ, and what backward says lies between them (but
+    # along a direction, where several kinks may meet, it need not).
+    for h in steps[i:]:
         low, high = sorted((4 * g(step / 2) - 3 * g(0) - g(step)) / step for step in (-h, h))
         slack = ruler.noise(h) + tol * size
-        if high - low > max(2 * slack, 0.01 * abs(slope - said)):
-            # Along a direction several kinks may meet, and then it need not.
-            if not alone or low - slack <= said <= high + slack:
-                return slope, error, True
+        differ = high - low > max(2 * slack, 0.01 * abs(slope - said))
+        if differ and (low - slack <= said <= high + slack or not alone):
+            return slope, error, True
     return slope, error, False
 
 
@@ -402,7 +402,9 @@ def _first(mask):
 
 
 def _kind(thing):
-    return f"an array of {thing.dtype}" if isinstance(thing, np.ndarray) else f"a {type(thing).__name__}"
+    return (
+        f"an array of {thing.dtype}" if isinstance(thing, np.ndarray) else f"an object of type {type(thing).__name__}"
+    )
 
 
 # --- one layer by itself ---------------------------------------------------------------------------------------

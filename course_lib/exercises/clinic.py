@@ -43,7 +43,7 @@ class Network:
 
     def __init__(self, layers, last_layer, share=1):
         self.layers, self.last_layer, self.share = layers, last_layer, share
-        self.params = {name + key[-1]: getattr(layer, name) for key, layer, name in self._slots()}
+        self.params = {name + key[-1]: getattr(layer, name) for key, layer, name in self._parameters()}
 
     def predict(self, x):
         """What the last of the layers in the row returns for x."""
@@ -69,9 +69,9 @@ class Network:
         """Both, from one forward and one backward pass."""
         loss = self.loss(x, t)
         self.backward(self.share)
-        return loss, {name + key[-1]: getattr(layer, f"d{name}") for key, layer, name in self._slots()}
+        return loss, {name + key[-1]: getattr(layer, f"d{name}") for key, layer, name in self._parameters()}
 
-    def _slots(self):
+    def _parameters(self):
         """(the layer's name, the layer, the parameter's name) for every parameter."""
         for key, layer in self.layers.items():
             for name in getattr(layer, "param_names", ()):
@@ -84,6 +84,11 @@ class Patient:
     layer: str  # the diagnosis: the first wrong layer,
     where: str  # the input or the parameter whose gradient is wrong, or the argument that is written into,
     fault: str  # and what is wrong, a word of FAULTS
+
+    @property
+    def symptom(self):
+        """What the owner reports, in a sentence or two."""
+        return " ".join(inspect.getdoc(self).split())
 
     def build(self, seed=0):
         """The network as its owner built it."""
@@ -139,7 +144,9 @@ def two_layers(rng, **replaced):
 
 
 class Patient1(Patient):
-    """P1"""
+    """Each hidden unit has a gain of its own, which is learned like a weight. The network runs, but however long it
+    trains, its accuracy stays at 0.1.
+    """
 
     layer, where, fault = "Scale1", "x", "plus"
 
@@ -169,7 +176,9 @@ class Patient1(Patient):
 
 
 class Patient2(Patient):
-    """P2"""
+    """Fed one image at a time, this network passes every check and learns. Fed a hundred at a time, its first loss is
+    6.91 where ln 10 = 2.30 was expected, and in training the loss explodes.
+    """
 
     layer, where, fault = "last_layer", "x", "whole batch"
 
@@ -194,7 +203,9 @@ class Patient2(Patient):
 
 
 class Patient3(Patient):
-    """P3"""
+    """This network is as accurate as the course's own, after every epoch, to the last image. Its owner only wonders
+    why the first loss on a batch of a hundred images is 230.
+    """
 
     layer, where, fault = "last_layer", "x", "sum and mean"
 
@@ -216,7 +227,9 @@ class Patient3(Patient):
 
 
 class Patient4(Patient):
-    """P4"""
+    """It learns: 90 % of the test images are read right after five epochs. The owner expected 92 %, and is about to
+    try other learning rates.
+    """
 
     layer, where, fault = "Relu1", "x", "wrong test"
 
@@ -234,7 +247,9 @@ class Patient4(Patient):
 
 
 class Patient5(Patient):
-    """P5"""
+    """This network first squashes its pixels with a sigmoid. It learns, and each gradient that its training uses is
+    right. Now the owner wants to see which pixels matter, asks for the gradient at the input, and gets nothing.
+    """
 
     layer, where, fault = "Sigmoid1", "x", "no return"
 
@@ -244,7 +259,7 @@ class Patient5(Patient):
             return self.y.copy()
 
         def backward(self, dout):
-            dx = dout * self.y * (1 - self.y)
+            self.dx = dout * self.y * (1 - self.y)
 
     class Repaired(Sigmoid):
         def backward(self, dout):
@@ -256,7 +271,9 @@ class Patient5(Patient):
 
 
 class Patient6(Patient):
-    """P6"""
+    """A small network that is to learn to turn four numbers round. It is fed one vector of shape (4,) at a time, not a
+    batch. Nothing complains, but the loss only falls to about a half and stays there.
+    """
 
     layer, where, fault = "Affine1", "W", "1-D"
 
@@ -293,7 +310,9 @@ class Patient6(Patient):
 
 
 class Patient7(Patient):
-    """P7"""
+    """The biases are rows, of shape (1, M). Trained with batches of one image, the network reads nine digits in ten.
+    With a batch of a hundred it still computes all its gradients, but no optimizer can use them.
+    """
 
     layer, where, fault = "Affine1", "b", "not summed"
 
@@ -325,7 +344,9 @@ class Patient7(Patient):
 
 
 class Patient8(Patient):
-    """P8"""
+    """What the first layer computes goes on twice, through ReLU and past it, and the two are added: a residual branch.
+    The network learns as well as any, and `check` of chapter 2 found nothing wrong with its ReLU.
+    """
 
     layer, where, fault = "Relu1", "dout", "writes"
 
@@ -358,7 +379,9 @@ class Patient8(Patient):
 
 
 class Patient9(Patient):
-    """P9"""
+    """The loss is multiplied by 0.25, to leave room for a second loss. The network learns well, but whatever the owner
+    writes in place of 0.25, it learns in exactly the same way.
+    """
 
     layer, where, fault = "last_layer", "x", "ignores dout"
 
@@ -384,7 +407,9 @@ class Patient9(Patient):
 
 
 class Patient10(Patient):
-    """P10"""
+    """The owner has written tanh by hand and checked the network in a notebook: all gradients agree. In the project,
+    with the same code, the network reads 88 % of the test images after five epochs, and 92 % was expected.
+    """
 
     layer, where, fault = "Tanh1", "x", "shadowed"
 
@@ -402,10 +427,45 @@ class Patient10(Patient):
 
     def assemble(self, kind, rng):
         net = two_layers(rng)
-        return Network({"Affine1": net.layers["Affine1"], "Tanh1": kind(), "Affine2": net.layers["Affine2"]}, net.last_layer)
+        row = {"Affine1": net.layers["Affine1"], "Tanh1": kind(), "Affine2": net.layers["Affine2"]}
+        return Network(row, net.last_layer)
 
     def as_tested(self, seed=0):
+        """The network that the owner's notebook checked."""
         return self.assemble(Tanh, np.random.default_rng(seed))
 
 
-PATIENTS = tuple(kind() for kind in Patient.__subclasses__())
+PATIENTS = (
+    *(Patient1(), Patient2(), Patient3(), Patient4(), Patient5()),
+    *(Patient6(), Patient7(), Patient8(), Patient9(), Patient10()),
+)
+
+
+class Practice(Patient):
+    """The network whose report exercise 5.6 reads."""
+
+    layer, where, fault = "Affine2", "x", "wrong sign"
+
+    class Affine(Affine):
+        def backward(self, dout):
+            super().backward(dout)
+            return -dout @ self.W.T
+
+    class Repaired(Affine):
+        def backward(self, dout):
+            super().backward(dout)
+            return dout @ self.W.T
+
+    def assemble(self, kind, rng):
+        net = two_layers(rng)
+        return Network(net.layers | {"Affine2": kind(net.params["W2"], net.params["b2"])}, net.last_layer)
+
+
+def two_faults(seed=0):
+    """A network as a published notebook has it, with the faults of two of the patients at once."""
+
+    class Both(Patient2.SoftmaxWithLoss):
+        def forward(self, x, t):
+            return super().forward(x, t) * len(t)
+
+    return two_layers(np.random.default_rng(seed), last_layer=Both())
