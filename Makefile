@@ -9,7 +9,7 @@ STAMP := .venv/installed
 # Kernels come from this environment, never from one the user installed elsewhere.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help lab test lint format data notebooks bench clean
+.PHONY: help lab test lint format data notebooks browser bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
@@ -36,15 +36,22 @@ data: $(STAMP) ## download the full MNIST (11 MB) for chapter 7 into data/mnist
 notebooks: $(STAMP) ## execute the notebooks again and store their outputs (ONLY="notebooks/01*.ipynb")
 	$(PY) tools/execute.py $(ONLY)
 
+browser: .venv/browser ## open and run every notebook in a real JupyterLab, in both themes (needs a Chromium)
+	$(PY) tools/browser.py $(ARGS)
+
 bench: $(STAMP) ## measure speed and memory against textbook-style code
 	$(PY) benchmarks/bench.py $(ARGS)
 
 clean: ## remove the environment and all caches (the downloaded data stay)
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .browser build *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 # Root in a container may open JupyterLab too.
 ALLOW_ROOT = $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+
+.venv/browser: $(STAMP)
+	$(PY) -m pip install --quiet --editable ".[browser]"
+	@touch $@
 
 $(STAMP): pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "This course needs Python 3.10 or newer, and none was found on PATH. Install one, or run: make PYTHON=/path/to/python"; exit 1; }

@@ -13,6 +13,13 @@ from PIL import Image
 # FreeType make of the same figure stays below 11, and a curve scaled by 1.5 gives 22.
 PICTURE_TOLERANCE = 15
 
+# The one notebook that needs more than the repository holds, and what is said where that is not there.
+NEEDS_FULL_MNIST = "07_full_mnist.ipynb"
+NOT_RUN = (
+    f"notebooks/{NEEDS_FULL_MNIST} was not run: it needs the full MNIST set (11 MB). To run it, get the set with "
+    "`make data`, or let MNIST_DIR name a folder that holds it, and run the tests again."
+)
+
 
 def pytest_configure(config):
     os.environ.pop("MPLBACKEND", None)  # the kernel draws inline, whatever the terminal is set to
@@ -50,6 +57,28 @@ def pytest_runtest_call(item):
                     f"picture {k + 1} differs from the stored one by {difference:.1f} (at most {PICTURE_TOLERANCE})"
                 )
     return result
+
+
+def full_mnist_is_here():
+    from course_lib.mnist import check_mnist
+
+    return set(check_mnist().values()) == {"ok"}
+
+
+def pytest_collection_modifyitems(items):
+    """Where the full MNIST set is not there, the notebook that needs it becomes one skipped test."""
+    cells = [item for item in items if item.path.name == NEEDS_FULL_MNIST]
+    if cells and not full_mnist_is_here():
+        cells[0].add_marker(pytest.mark.skip(reason=NOT_RUN))
+        items[:] = [item for item in items if item not in cells[1:]]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter):
+    """Last of all, after the table of coverage, say once which notebook was not run."""
+    yield
+    if any(NOT_RUN in report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(NOT_RUN)
 
 
 def pictures(outputs):

@@ -97,7 +97,7 @@ def weight_images(W: np.ndarray, columns: int = 10) -> Figure:
     """Columns of W (784, M) as images: blue for negative weights, red for positive ones, white for zero."""
     rows = -(-W.shape[1] // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(0.8 * columns, 0.8 * rows), squeeze=False)
-    limit = float(np.abs(W).max()) or 1.0
+    limit = float(np.abs(W).max())
     for axis in axes.flat:
         axis.axis("off")
     for axis, w in zip(axes.flat, W.T, strict=False):

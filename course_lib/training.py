@@ -60,6 +60,7 @@ def fit(
     rng=None,
     transform=None,
     schedule=None,
+    scored=None,
     on_epoch=None,
 ):
     """Train net in place, showing a progress bar, and return the History.
@@ -73,6 +74,7 @@ def fit(
     rng : a numpy Generator, or a seed for one, that decides the order of the batches.
     transform : ``transform(x, rng) -> x``, applied to each batch before it is used, such as a random shift.
     schedule : ``schedule(progress) -> factor``, for progress from 0 to 1; the optimizer's lr is multiplied by it.
+    scored : how many samples of the training set, from its first on, are scored after each epoch; by default all.
     on_epoch : ``on_epoch(net, history)``, called after each evaluation; a true result ends the training.
 
     An interrupt (the stop button) ends the training too: net keeps what it has learned, and the History says so.
@@ -81,13 +83,14 @@ def fit(
     rng = np.random.default_rng(rng)
     x, t = train
     _check_batches(x, t, batch_size)
+    sample = x[:scored], t[:scored]
     steps = epochs * math.ceil(len(x) / batch_size)
     lr = optimizer.lr
     history = History()
     try:
         # A network that diverges overflows on its way; the sentence below says so better than numpy's warnings.
         with _progress_bar(steps) as bar, np.errstate(over="ignore", invalid="ignore"):
-            _record(history, net, train, test)
+            _record(history, net, sample, test)
             for _ in range(epochs):
                 for batch_x, batch_t in minibatches(x, t, batch_size, rng=rng, dtype=net.dtype):
                     if transform is not None:
@@ -100,7 +103,7 @@ def fit(
                         raise Diverged(loss, optimizer.lr, history)
                     optimizer.update(net.params, gradient)
                     bar.update()
-                _record(history, net, train, test)
+                _record(history, net, sample, test)
                 bar.set_postfix(loss=f"{loss:.4f}", accuracy=f"{(history.test or history.train)[-1]:.4f}")
                 if on_epoch is not None and on_epoch(net, history):
                     history.stopped = f"Ended by on_epoch after {len(history.loss)} of {steps} steps."

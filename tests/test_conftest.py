@@ -14,7 +14,8 @@ import nbformat
 import numpy as np
 import pytest
 
-from conftest import PICTURE_TOLERANCE, picture_difference, pictures
+import conftest
+from conftest import NEEDS_FULL_MNIST, NOT_RUN, PICTURE_TOLERANCE, picture_difference, pictures
 
 ROOT = Path(__file__).resolve().parent.parent
 v4 = nbformat.v4
@@ -265,3 +266,73 @@ def test_the_kernel_works_in_a_profile_of_its_own():
     folder = Path(os.environ["IPYTHONDIR"])
     assert folder.is_dir() and folder != Path.home() / ".ipython"
     assert "MPLBACKEND" not in os.environ
+
+
+# --- the notebook that needs the full MNIST set ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def without_data(tmp_path_factory):
+    """A repository of two notebooks, both of which would fail if they were run, and a folder without the four files."""
+    root = tmp_path_factory.mktemp("offline")
+    for name in ("conftest.py", "pyproject.toml", "tests/nbval_sanitize.cfg"):
+        (root / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, root / name)
+    (root / "notebooks").mkdir()
+    for name in (NEEDS_FULL_MNIST, "01_made.ipynb"):
+        made_notebook(root / "notebooks" / name, [("print('not stored')", []), ("1 / 0", [])])
+        notebook = nbformat.read(root / "notebooks" / name, as_version=4)
+        for number, cell in enumerate(notebook.cells, 1):
+            cell.execution_count = number
+            cell.outputs = [v4.new_output("stream", text="stored")]
+        nbformat.write(notebook, root / "notebooks" / name)
+    (root / "tests" / "test_other.py").write_text(
+        "import pytest, conftest\n\ndef test_also_skipped():\n    pytest.skip(conftest.NOT_RUN)\n\n"
+        "def test_skipped_for_another_reason():\n    pytest.skip('no PyTorch')\n\ndef test_runs(): ...\n"
+    )
+    return root
+
+
+def run_pytest(root, *arguments):
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", *arguments]
+    environment = os.environ | {"MNIST_DIR": str(root)}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, encoding="utf-8")
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2", "--dist", "loadfile"), ("--cov", "-rs")], ids=" ".join)
+def test_without_the_full_set_its_notebook_is_skipped_and_the_last_lines_say_so_once(without_data, arguments):
+    run = run_pytest(without_data, *arguments, f"notebooks/{NEEDS_FULL_MNIST}", "tests")
+    assert run.returncode == 0, run.stdout + run.stderr
+    *_, said, counts = run.stdout.strip().splitlines()
+    assert (said, counts.partition(" in ")[0]) == (NOT_RUN, "1 passed, 3 skipped")
+    assert run.stdout.splitlines().count(NOT_RUN) == 1
+
+
+def test_other_notebooks_run_without_the_full_set(without_data):
+    run = run_pytest(without_data, "notebooks/01_made.ipynb")
+    assert run.returncode == 1 and "2 failed" in run.stdout
+    assert NOT_RUN not in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "left"),
+    [({"a": "ok", "b": "ok"}, 3), ({"a": "ok", "b": "b is missing"}, 2), ({"a": "a holds other data", "b": "ok"}, 2)],
+)
+def test_a_set_that_lacks_a_file_is_as_good_as_none(monkeypatch, verdicts, left):
+    class Item:
+        def __init__(self, name):
+            self.path, self.markers = Path("notebooks", name), []
+
+        def add_marker(self, marker):
+            self.markers.append(marker)
+
+    monkeypatch.setattr("course_lib.mnist.check_mnist", lambda: verdicts)
+    items = [Item("06_other.ipynb"), Item(NEEDS_FULL_MNIST), Item(NEEDS_FULL_MNIST)]
+    conftest.pytest_collection_modifyitems(items)
+    assert len(items) == left
+    assert [bool(item.markers) for item in items] == ([False, True] if left == 2 else [False] * 3)
+
+
+def test_nothing_is_checked_where_that_notebook_is_not_among_the_tests(monkeypatch):
+    monkeypatch.setattr("course_lib.mnist.check_mnist", lambda: pytest.fail("11 MB were read for nothing"))
+    conftest.pytest_collection_modifyitems([])

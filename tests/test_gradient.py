@@ -1116,3 +1116,25 @@ def test_inputs_near_a_kink_raise_no_alarm():
         x = np.array([[distance, -distance, 1.0], [-1.0, distance, distance / 3]])
         for dtype in np.float32, np.float64:
             check_layer(Relu(), x.astype(dtype)).raise_if_bad()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_kink_beside_a_kink_raises_no_alarm(sign):
+    class TwoKinks:
+        def __init__(self, distance):
+            self.distance = distance
+
+        def forward(self, x):
+            self.x = x
+            return np.maximum(x, 0) + 3 * np.maximum(x + self.distance, 0)
+
+        def backward(self, dout):
+            return dout * ((self.x > 0) + 3 * (self.x + self.distance > 0))
+
+    for distance in sign * 10.0 ** -np.arange(1, 17, 0.1):
+        check_layer(TwoKinks(distance), np.array([0.0, 1.0, -1.0])).raise_if_bad()
+
+
+def test_a_loss_that_is_nearly_0_raises_no_alarm():
+    for gap in range(0, 60, 3):
+        check_layer(SoftmaxWithLoss(), np.array([[0.0, gap], [0.5 * gap, 0.0]]), np.array([1, 0])).raise_if_bad()

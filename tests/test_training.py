@@ -186,6 +186,16 @@ def test_a_seed_repeats_a_run_and_the_global_state_is_left_alone():
     assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
 
 
+def test_the_first_of_many_samples_can_be_scored_alone():
+    (x, t), test = task(), task(20, seed=9)
+    net, same = net_for_task(), net_for_task()
+    history = fit(net, (x, t), test, optimizer=SGD(0.2), epochs=2, batch_size=20, rng=0, scored=7)
+    full = fit(same, (x, t), test, optimizer=SGD(0.2), epochs=2, batch_size=20, rng=0)
+    assert (history.loss, history.test, values(net)) == (full.loss, full.test, values(same))
+    assert history.train[-1] == net.accuracy(x[:7], t[:7])
+    assert history.train != full.train and full.train[-1] == net.accuracy(x, t)
+
+
 def test_no_epochs_are_an_evaluation():
     net = net_for_task()
     before = values(net)
@@ -222,9 +232,14 @@ def test_transform_gets_each_batch_and_the_generator():
     fit(net, (x, t), optimizer=SGD(), epochs=2, batch_size=20, rng=rng, transform=transform)
     assert calls == [((n, 8), np.float32, True) for n in (20, 20, 10)] * 2
     assert (x == original).all()
-    plain = net_for_task(np.float32)
-    fit(plain, (x, t), optimizer=SGD(), epochs=2, batch_size=20, rng=np.random.default_rng(0))
-    assert values(net) != values(plain)
+
+
+def test_what_transform_returns_is_what_is_learned_from():
+    net = net_for_task()
+    before = values(net)
+    fit(net, task(), optimizer=SGD(), epochs=1, transform=lambda x, rng: np.zeros_like(x))
+    assert values(net)["W1"] == before["W1"]  # whose gradient is 0 where the inputs are
+    assert values(net)["b2"] != before["b2"]
 
 
 def test_schedule_multiplies_the_learning_rate_and_gives_it_back():

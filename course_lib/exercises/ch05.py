@@ -1,12 +1,14 @@
 """The exercises of chapter 5: parts of a gradient checker, how to read what it says, and the ten patients."""
 
+import inspect
+import textwrap
+
 import numpy as np
 
 from course_lib.exercises import clinic, exercise, mistake
 from course_lib.exercises.compare import NotYet, call, expect_equal, expect_function, remark
-from course_lib.functions import sigmoid
-from course_lib.gradient import check_network, numerical_gradient, relative_error
-from course_lib.layers import Relu, Sigmoid
+from course_lib.gradient import check_network, relative_error
+from course_lib.layers import Relu, Sigmoid, Tanh
 
 # ---------------------------------------------------------------- choose h
 
@@ -40,7 +42,7 @@ def best_h(size, third, eps):
             because="you set the two errors equal; their sum is smallest where their derivatives cancel",
         ),
         mistake(
-            lambda size, third, eps: (3 * third / (eps * size)) ** (1 / 3),
+            lambda size, third, eps: (third / (3 * eps * size)) ** (1 / 3),
             because="the fraction is upside down: more round-off wants a larger h",
         ),
         mistake(
@@ -49,24 +51,25 @@ def best_h(size, third, eps):
         ),
         mistake(
             lambda size, third, eps: (3 * eps * size / third) ** 1 / 3,
-            because="`** 1 / 3` is read as (…) ** 1, divided by 3; write `** (1 / 3)`",
+            because="you wrote `** 1 / 3`, which Python reads as `** 1` and then `/ 3`; write `** (1 / 3)`",
         ),
-        mistake(lambda size, third, eps: 1e-5, because="you gave one number, whatever the function"),
+        mistake(lambda size, third, eps: 1e-4, because="you gave one number, whatever the function"),
     ),
 )
 def choose_h(answer):
     double, single = (float(np.finfo(dtype).eps) for dtype in (np.float64, np.float32))
-    expect_function(answer, best_h, (1.0, 1.0, double), (1.0, 1.0, single), (1e6, 1.0, double), (2.0, 0.001, double))
+    small = {"rtol": 1e-6, "atol": 0}
+    expect_function(answer, best_h, (2.0, 0.5, single), (1e6, 1.0, double), (1.0, 4.0, double), **small)
     return (
-        f"For a function of size and third derivative 1 that is {best_h(1, 1, double):.0e} in float64 and "
-        f"{best_h(1, 1, single):.0e} in float32; for a loss of a million, {best_h(1e6, 1, double):.0e}."
+        f"For a function of size and third derivative 1 it gives {best_h(1, 1, double):.0e} in float64 and "
+        f"{best_h(1, 1, single):.0e} in float32; for one of size a million, {best_h(1e6, 1, double):.0e}."
     )
 
 
 # ---------------------------------------------------------------- numerical_gradient
 
 
-def nudge_every_number(f, x, h=1e-4):
+def numerical_gradient(f, x, h=1e-4):
     gradient = np.zeros_like(x)
     for i in np.ndindex(x.shape):
         old = x[i]
@@ -79,4 +82,838 @@ def nudge_every_number(f, x, h=1e-4):
     return gradient
 
 
-nudge_every_number.__name__ = "numerical_gradient"
+def _forward_difference(f, x, h=1e-4):
+    gradient, here = np.zeros_like(x), f(x)
+    for i in np.ndindex(x.shape):
+        old = x[i]
+        x[i] = old + h
+        gradient[i] = (f(x) - here) / h
+        x[i] = old
+    return gradient
+
+
+def _divides_by_h(f, x, h=1e-4):
+    return 2 * numerical_gradient(f, x, h)
+
+
+def _times_h(f, x, h=1e-4):
+    gradient = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        old = x[i]
+        x[i] = old + h
+        up = f(x)
+        x[i] = old - h
+        gradient[i] = (up - f(x)) / 2 * h
+        x[i] = old
+    return gradient
+
+
+def _down_from_up(f, x, h=1e-4):
+    gradient = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        old = x[i]
+        x[i] += h
+        up = f(x)
+        x[i] -= h
+        gradient[i] = (up - f(x)) / (2 * h)
+        x[i] = old
+    return gradient
+
+
+def _leaves_it_nudged(f, x, h=1e-4):
+    gradient = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        x[i] += h
+        up = f(x)
+        x[i] -= 2 * h
+        gradient[i] = (up - f(x)) / (2 * h)
+    return gradient
+
+
+def _all_at_once(f, x, h=1e-4):
+    return (f(x + h) - f(x - h)) / (2 * h)
+
+
+def _row_by_row(f, x, h=1e-4):
+    gradient = np.zeros_like(x)
+    for i in range(len(x)):
+        old = x[i].copy()
+        x[i] = old + h
+        up = f(x)
+        x[i] = old - h
+        gradient[i] = (up - f(x)) / (2 * h)
+        x[i] = old
+    return gradient
+
+
+def _nudges_a_copy(f, x, h=1e-4):
+    return numerical_gradient(f, x.copy(), h)
+
+
+def _its_own_h(f, x, h=1e-4):
+    return numerical_gradient(f, x, 1e-4)
+
+
+def _weighted_cubes(x):
+    return float(np.sum(np.arange(1, x.size + 1).reshape(x.shape) * x**3))
+
+
+@exercise(
+    "Write numerical_gradient",
+    solution=numerical_gradient,
+    hints=(
+        "For one number x[i]: keep it, put it up by h, ask f, put it down by h below the old value, ask f, put it "
+        "back. How do you visit every number of an array of any shape?",
+        "`for i in np.ndindex(x.shape):` goes through all index tuples, so that `x[i]` is one number. Collect the "
+        "slopes in an array `gradient = np.zeros_like(x)`.",
+        "In the loop: `old = x[i]`, then `x[i] = old + h`, `up = f(x)`, `x[i] = old - h`, `down = f(x)`, "
+        "`x[i] = old`, and `gradient[i] = (up - down) / (2 * h)`. After the loop `return gradient`.",
+    ),
+    mistakes=(
+        mistake(
+            _forward_difference,
+            because="you took a forward difference; a central one asks f on both sides and divides by 2h",
+        ),
+        mistake(
+            _divides_by_h,
+            because="you divided by h, but the two points are 2h apart",
+        ),
+        mistake(_times_h, because="`/ 2 * h` divides by 2 and then multiplies by h; write `/ (2 * h)`"),
+        mistake(
+            _down_from_up,
+            because="you went down by h from the nudged value and so came back to where you began; go to old − h",
+        ),
+        mistake(_leaves_it_nudged, says="changed its argument `x`"),
+        mistake(_all_at_once, because="you nudged all numbers at once; each needs a slope of its own"),
+        mistake(
+            _row_by_row,
+            because="`range(len(x))` visits rows, not numbers, if x has two axes; `np.ndindex(x.shape)` visits each "
+            "number",
+        ),
+        mistake(
+            _nudges_a_copy,
+            because="you nudged a copy, which this f does not look at; nudge x itself, and put each number back",
+        ),
+        mistake(_its_own_h, because="you used a fixed h instead of the one that was given"),
+    ),
+)
+def numerical_gradient_by_hand(answer):
+    if isinstance(answer, type) or not callable(answer):
+        expect_function(answer, numerical_gradient)
+    x = np.array([[0.5, -1.0, 2.0], [1.5, -0.5, 1.0]])
+    for what, given, h in (("numerical_gradient(f, x, 0.1)", x, (0.1,)), ("numerical_gradient(f, x)", x[0], ())):
+        with remark(
+            f"The first of these is called with h = 0.1, where f is a sum of cubes and x\n\n    {given.tolist()}"
+        ):
+            found = call(answer, _weighted_cubes, given, *h)
+            expect_equal(found, numerical_gradient(_weighted_cubes, given.copy(), *h), what)
+    held = x.copy()
+    found = answer(lambda _: _weighted_cubes(held), held)
+    with remark("Here f ignores its argument and reads the very array that was passed, as a network's loss does."):
+        expect_equal(found, numerical_gradient(_weighted_cubes, x.copy()), "numerical_gradient(loss, W)")
+        expect_equal(held, x, "W afterwards", atol=1e-12)
+    return "It works for any shape, leaves x as it was, and costs two calls of f for each number."
+
+
+# ---------------------------------------------------------------- along a direction
+
+
+def slopes(f, x, gradient, v, h=1e-4):
+    said = np.sum(gradient * v)
+    nudged = (f(x + h * v) - f(x - h * v)) / (2 * h)
+    return said, nudged
+
+
+@exercise(
+    "Check along a direction",
+    solution=slopes,
+    hints=(
+        "If x[0] moves by v[0] and x[1] by v[1], by how much does f change to first order? And which two points lie h "
+        "times v away from x?",
+        "`said` is the sum of all the products of a gradient and a step: `np.sum(gradient * v)`. `nudged` is a central "
+        "difference between the points `x + h * v` and `x - h * v`.",
+        "`nudged = (f(x + h * v) - f(x - h * v)) / (2 * h)`; then `return said, nudged`.",
+    ),
+    mistakes=(
+        mistake(
+            lambda f, x, gradient, v, h=1e-4: (np.sum(gradient), slopes(f, x, gradient, v, h)[1]),
+            because="you added up the gradients without their steps; each counts v times",
+        ),
+        mistake(
+            lambda f, x, gradient, v, h=1e-4: (gradient * v, slopes(f, x, gradient, v, h)[1]),
+            because="the sum is missing: along a direction there is one slope, a number",
+        ),
+        mistake(
+            lambda f, x, gradient, v, h=1e-4: (np.sum(gradient * v), (f(x + h) - f(x - h)) / (2 * h)),
+            because="you moved every number by h; along v, each moves by h times its own v",
+        ),
+        mistake(
+            lambda f, x, gradient, v, h=1e-4: (np.sum(gradient * v), (f(x + h * v) - f(x)) / h),
+            because="you took a forward difference; go to both sides and divide by 2h",
+        ),
+        mistake(
+            lambda f, x, gradient, v, h=1e-4: (np.sum(gradient * v), (f(x + h * v) - f(x - h * v)) / h),
+            because="you divided by h, but the two points are 2h apart",
+        ),
+        mistake(
+            lambda f, x, gradient, v, h=1e-4: slopes(f, x, gradient, v, h)[::-1],
+            because="you returned the two in the wrong order",
+        ),
+        mistake(lambda f, x, gradient, v, h=1e-4: slopes(f, x, gradient, v, h)[1], says="should be a tuple"),
+    ),
+)
+def along_a_direction(answer):
+    if isinstance(answer, type) or not callable(answer):
+        expect_function(answer, slopes)
+    x = np.array([[0.5, -1.0, 2.0], [1.5, -0.5, 1.0]])
+    v = np.array([[1.0, -1.0, 1.0], [-1.0, -1.0, 2.0]])
+    gradient = 3 * np.arange(1, 7).reshape(2, 3) * x**2
+    for h in (0.1, 1e-4):
+        args = (_weighted_cubes, x, gradient, v, h)
+        expect_equal(call(answer, *args), slopes(*args), f"slopes(f, x, gradient, v, {h:g})")
+    return "Two calls of f, and every number of the gradient has had its say."
+
+
+# ---------------------------------------------------------------- one layer
+
+
+def is_right(layer, x):
+    y = layer.forward(x)
+    dout = np.random.default_rng(0).standard_normal(y.shape)
+    dx = layer.backward(dout)
+    nudged = numerical_gradient(lambda x: np.sum(dout * layer.forward(x)), x)
+    return relative_error(dx, nudged) < 1e-6
+
+
+class IgnoresDout(Sigmoid):
+    def backward(self, dout):
+        return self.y * (1 - self.y)
+
+
+class AskedOfDout(Relu):
+    def backward(self, dout):
+        return np.where(dout > 0, dout, 0)
+
+
+class SlightlyOff(Tanh):
+    def backward(self, dout):
+        return 1.0005 * super().backward(dout)
+
+
+class Tiny:
+    def forward(self, x):
+        self.x = x
+        return 1e-8 * x**2
+
+    def backward(self, dout):
+        return 1e-8 * self.x * dout
+
+
+SUSPECTS = {Sigmoid: True, IgnoresDout: False, AskedOfDout: False, SlightlyOff: False, Tiny: False, Relu: True}
+
+
+def _judged(dout_of=None, error=relative_error, tolerance=1e-6):
+    """is_right with one of its parts replaced."""
+
+    def is_right(layer, x):
+        y = layer.forward(x)
+        dout = dout_of(y) if dout_of else np.random.default_rng(0).standard_normal(y.shape)
+        dx = layer.backward(dout)
+        nudged = numerical_gradient(lambda x: np.sum(dout * layer.forward(x)), x)
+        return bool(error(dx, nudged) < tolerance)
+
+    return is_right
+
+
+def _forgets_dout(layer, x):
+    y = layer.forward(x)
+    dx = layer.backward(np.random.default_rng(0).standard_normal(y.shape))
+    return relative_error(dx, numerical_gradient(lambda x: np.sum(layer.forward(x)), x)) < 1e-6
+
+
+def _returns_the_error(layer, x):
+    y = layer.forward(x)
+    dout = np.random.default_rng(0).standard_normal(y.shape)
+    dx = layer.backward(dout)
+    return relative_error(dx, numerical_gradient(lambda x: np.sum(dout * layer.forward(x)), x))
+
+
+@exercise(
+    "Check one layer",
+    solution=is_right,
+    hints=(
+        "Chapter 2 turned a layer into a function of one number: the sum of `dout * y`. Which `dout` shows most, and "
+        "which measure of the difference does not depend on the size of the gradient?",
+        "Make a random `dout` of the shape of y, keep what `layer.backward(dout)` returns, and let "
+        "`numerical_gradient` nudge x in the function `np.sum(dout * layer.forward(x))`.",
+        "The last two lines: `nudged = numerical_gradient(lambda x: np.sum(dout * layer.forward(x)), x)` and "
+        "`return relative_error(dx, nudged) < 1e-6`.",
+    ),
+    mistakes=(
+        mistake(
+            _judged(dout_of=np.ones_like),
+            because="your `dout` is all ones, and where it is 1, a layer that never looks at it seems right; take "
+            "random numbers",
+        ),
+        mistake(
+            _judged(error=lambda a, b: np.mean(np.abs(a - b))),
+            because="you took the absolute difference, which is small wherever the gradient is small",
+        ),
+        mistake(
+            _judged(tolerance=1e-2),
+            because="your bound is so wide that an error of 0.05 % passes; a right gradient agrees to about 1e-8",
+        ),
+        mistake(
+            _judged(tolerance=1e-13),
+            because="your bound is so strict that truncation and round-off fail a right layer",
+        ),
+        mistake(
+            _forgets_dout,
+            because="you gave `dout` to backward but left it out of the function that is nudged",
+        ),
+        mistake(_returns_the_error, says="should be a truth value"),
+        mistake(lambda layer, x: True, because="you find every layer right"),
+    ),
+)
+def check_one_layer(answer):
+    if isinstance(answer, type) or not callable(answer):
+        expect_function(answer, is_right)
+    x = np.array([[0.7, -1.3, 2.1], [-0.4, 1.6, -2.2]])
+    verdicts = {kind: call(answer, kind(), x) for kind in SUSPECTS}
+    for kind, right in SUSPECTS.items():
+        source = textwrap.indent(textwrap.dedent(inspect.getsource(kind.backward)).rstrip(), "    ")
+        with remark(f"The layer in question has this backward pass:\n\n{source}"):
+            try:
+                expect_equal(verdicts[kind], right, f"is_right({kind.__name__}(), x)")
+            except NotYet as reason:
+                reason.whole = list(verdicts.values())  # mistakes are told apart by all six
+                raise
+    return "Six layers, two of them right, and you told them apart. `check_layer` does this, and more."
+
+
+# ---------------------------------------------------------------- the kink
+
+
+def beside_a_kink():
+    h = 1e-4
+    # max(0, h) = h on the right, 0 on the left
+    at_zero = h / (2 * h)
+    # the left point, 0.00002 - 0.0001, is beyond the kink: only the right one counts
+    beside = (0.00002 + h) / (2 * h)
+    # both points are below 0
+    beyond = 0.0
+    # the left point must stay above 0, so h must be below 0.00002
+    small_h = 1e-5
+    return at_zero, beside, beyond, small_h
+
+
+@exercise(
+    "The kink",
+    solution=beside_a_kink,
+    hints=(
+        "Write down the two points, x + h and x − h. Which of them lies on the flat side, and what is ReLU there?",
+        "The slope is (relu(x + h) − relu(x − h)) / 2h. At x = 0.00002 the left point is negative, so its ReLU is 0.",
+        "For x = 0.00002 that is 0.00012 / 0.0002. The last number: both points must lie on the same side as x, so h "
+        "must be smaller than 0.00002; take the largest of 1e-4, 1e-5, 1e-6, … that is.",
+    ),
+    mistakes=(
+        mistake(0, 0.6, 0, 1e-5, because="you gave the policy of our layer at 0; asked is what nudging finds"),
+        mistake(1, 0.6, 0, 1e-5, because="you gave the slope on the right side; nudging looks at both"),
+        mistake(
+            0.5, 1, 0, 1e-5, because="you gave the derivative at 0.00002; but x − h is on the other side of the kink"
+        ),
+        mistake(0.5, 0.5, 0, 1e-5, because="you took x for 0; the right point is 0.00012 and not 0.0001"),
+        mistake(0.5, 1.2, 0, 1e-5, because="you divided by h, but the two points are 2h apart"),
+        mistake(0.5, 0.6, 0.5, 1e-5, because="you took x = -0.0003 to be near the kink; but x + h is below 0 as well"),
+        mistake(0.5, 0.6, 0, 2e-5, because="you gave the bound itself; asked is a power of ten"),
+        mistake(0.5, 0.6, 0, 1e-4, because="you kept h; then x − h is still on the other side"),
+        mistake(0.5, 0.6, 0, 1e-6, because="you went further than needed; a larger power of ten will do"),
+    ),
+)
+def kink(at_zero, beside, beyond, small_h):
+    named = {"at_zero": at_zero, "beside": beside, "beyond": beyond, "small_h": small_h}
+    for (name, found), expected in zip(named.items(), beside_a_kink(), strict=True):
+        expect_equal(found, expected, name, reveal=False, atol=1e-9)
+    return "Nudging measures the slope between two points. At a kink that is nobody's derivative."
+
+
+# ---------------------------------------------------------------- reading a report
+
+
+def reading():
+    # the first verdict in the list of layers that is not ok
+    wrong_layer = "Affine2"
+    # W1 and b1 belong to Affine1, which is right by itself: it was handed a wrong gradient
+    misled = ["W1", "b1"]
+    # "everywhere it says -1 times as much"
+    factor = -1
+    return wrong_layer, misled, factor
+
+
+@exercise(
+    "Read a report",
+    solution=reading,
+    hints=(
+        "Begin at the bottom: the last paragraph names the first wrong layer. Then look which parameters in the first "
+        "table are wrong, and whose they are.",
+        "W1 and b1 are parameters of Affine1, W2 and b2 of Affine2. Which of them are wrong in the first table, "
+        "although the second one says ok to their layer?",
+        "The layer is Affine2; the parameters are those of the layer before it, which received its wrong gradient. The "
+        "factor stands in the last line, after “everywhere it says”.",
+    ),
+    mistakes=(
+        mistake(
+            "Affine1",
+            ["W1", "b1"],
+            -1,
+            because="you took the first table for the answer; a layer's parameters are wrong there also if the layer "
+            "was handed a wrong gradient",
+        ),
+        mistake("Affine2", ["W2", "b2"], -1, because="you named the parameters of the wrong layer, which are right"),
+        mistake("Affine2", ["W1", "b1", "W2", "b2"], -1, because="you named all; two of them have the verdict ok"),
+        mistake("Affine2", ["W1"], -1, because="you named one parameter; a second one shares its fate"),
+        mistake("Affine2", ["W1", "b1"], 1, because="you lost the sign"),
+        mistake("Affine2", ["W1", "b1"], 2, because="you read the relative error; a factor of −1 has the error 2"),
+    ),
+)
+def read_a_report(wrong_layer, misled, factor):
+    _one_of(wrong_layer, [*clinic.Practice().build().layers, "last_layer"], "wrong_layer")
+    expect_equal(wrong_layer, clinic.Practice.layer, "wrong_layer", reveal=False)
+    if not isinstance(misled, (list, tuple, set)) or not all(isinstance(name, str) for name in misled):
+        raise NotYet('`misled` should be a list of names, such as ["W1", "W2"].')
+    expect_equal(", ".join(sorted(name.strip() for name in misled)), "W1, b1", "misled", reveal=False)
+    expect_equal(factor, -1, "factor", reveal=False)
+    return "W2 and b2 are right, so only what Affine2 hands back is wrong: dx, with the wrong sign."
+
+
+# ---------------------------------------------------------------- the clinic
+
+
+def _one_of(found: object, choices: list[str], name: str) -> None:
+    """`found` must be one of the words, without regard to case."""
+    if not isinstance(found, str):
+        raise NotYet(f"`{name}` should be a string: one of {', '.join(map(repr, choices))}.")
+    if found.strip().casefold() not in map(str.casefold, choices):
+        raise NotYet(f"`{name}` should be one of {', '.join(map(repr, choices))}; it is {found[:40]!r}.")
+
+
+def _diagnosis(patient: clinic.Patient, layer: object, where: object, fault: object, lesson: str) -> str:
+    """Compare a diagnosis with the patient's; if it is right, repair the network and let the checker confirm it."""
+    net = patient.build()
+    _one_of(layer, [*net.layers, "last_layer"], "layer")
+    with remark("In the list “Each layer by itself”, which is the first whose verdict is not ok?"):
+        expect_equal(layer, patient.layer, "layer", reveal=False)
+    suspect = net.layers.get(patient.layer, net.last_layer)
+    names = ["x", *getattr(suspect, "param_names", ()), "dout"]
+    if isinstance(where, str) and where.strip() in [f"d{name}" for name in names]:
+        where = where.strip()[1:]
+    _one_of(where, names, "where")
+    with remark(f"The last table of the report says what is wrong in {patient.layer}."):
+        expect_equal(where, patient.where, "where", reveal=False)
+    _one_of(fault, [*clinic.FAULTS], "fault")
+    with remark(f"Read the layer: `print(patient.source({patient.layer!r}))`."):
+        expect_equal(fault, patient.fault, "fault", reveal=False)
+    report = check_network(patient.repaired(), *patient.batch)
+    report.raise_if_bad()
+    cure = "\n".join(f"    {line}" for line in patient.repair().splitlines())
+    return f"{lesson} The repair:\n\n{cure}\n\nWith it the checker says: {str(report).rpartition(chr(10))[2]}"
+
+
+def diagnosis_1():
+    # the only layer that is wrong by itself
+    layer = "Scale1"
+    # its own gain is right, so the fault is in what it hands back
+    where = "x"
+    # backward says one more than nudging does: dout + gain, with a gain of 1, for dout * gain
+    fault = "plus"
+    return layer, where, fault
+
+
+@exercise(
+    "Patient 1",
+    solution=diagnosis_1,
+    hints=(
+        "Which layer does the report name, and in which row of the last table stands WRONG?",
+        "Compare the two numbers of the last line: by how much do they differ? Then read `patient.source('Scale1')`.",
+        "y = x · gain is a product, so dL/dx is `dout` times the gain. Which sign stands in the last line of backward?",
+    ),
+    mistakes=(
+        mistake(
+            "Affine1",
+            "W",
+            "plus",
+            because="you began with the first table: W1 is wrong there because a wrong gradient arrives at Affine1",
+        ),
+        mistake("Scale1", "gain", "plus", because="you took the gain, whose gradient has the verdict ok"),
+        mistake(
+            "Scale1",
+            "x",
+            "ignores dout",
+            because="you saw that `dout` is not multiplied; but it is there, with another sign than ×",
+        ),
+    ),
+)
+def patient_1(layer, where, fault):
+    lesson = "The gradient of one factor is `dout` times the other factor; a sum belongs to forks."
+    return _diagnosis(clinic.Patient1(), layer, where, fault, lesson)
+
+
+def diagnosis_2():
+    layer = "last_layer"
+    where = "x"
+    # both the maximum and the sum of the exponentials are taken without an axis
+    fault = "whole batch"
+    return layer, where, fault
+
+
+@exercise(
+    "Patient 2",
+    solution=diagnosis_2,
+    hints=(
+        "All layers but one are right. What is the first loss of a hundred images, e to the power of 6.91?",
+        "e^6.91 is about 1000: the network spreads its probability over a thousand places, not over ten. What has a "
+        "thousand places?",
+        "A hundred rows of ten scores. Look in `patient.source('last_layer')` for a sum without an axis.",
+    ),
+    mistakes=(
+        mistake(
+            "Affine1",
+            "W",
+            "whole batch",
+            because="you took the first wrong parameter; it received its gradient from a layer behind it",
+        ),
+        mistake(
+            "last_layer",
+            "x",
+            "sum and mean",
+            because="you suspected the average; but the loss is a mean here, "
+            "and the report tells of no constant factor",
+        ),
+        mistake(
+            "last_layer",
+            "dout",
+            "whole batch",
+            because="you took the gradient that arrives; the layer uses it well, and what it hands back is wrong",
+        ),
+    ),
+)
+def patient_2(layer, where, fault):
+    lesson = "With a batch of one image the row is the batch, and no check can see it. Check with three."
+    return _diagnosis(clinic.Patient2(), layer, where, fault, lesson)
+
+
+def diagnosis_3():
+    layer = "last_layer"
+    where = "x"
+    # everywhere a third of what nudging finds, on a batch of three: forward sums, backward averages
+    fault = "sum and mean"
+    return layer, where, fault
+
+
+@exercise(
+    "Patient 3",
+    solution=diagnosis_3,
+    hints=(
+        "The last line tells of a factor that is the same everywhere. Which number of this check could it come from?",
+        "A third, with three images: backward divides by N, as it should for a mean. What does forward do?",
+        "230 is a hundred times ln 10. Look at the last word of forward in `patient.source('last_layer')`.",
+    ),
+    mistakes=(
+        mistake(
+            "last_layer",
+            "x",
+            "not summed",
+            because="you expected a row for each sample; but the shapes fit, and what differs is a factor",
+        ),
+        mistake(
+            "last_layer",
+            "x",
+            "whole batch",
+            because="you thought of softmax; then the numbers would not differ by one and the same factor",
+        ),
+        mistake(
+            "last_layer",
+            "x",
+            "ignores dout",
+            because="you thought of a `dout` that is left out; its factor would "
+            "be another with each seed of the check, while this one is 1/3, one part in N",
+        ),
+    ),
+)
+def patient_3(layer, where, fault):
+    lesson = (
+        "A constant factor only changes the learning rate, so training cannot tell. A ratio of exactly N gives this "
+        "fault away."
+    )
+    return _diagnosis(clinic.Patient3(), layer, where, fault, lesson)
+
+
+def diagnosis_4():
+    layer = "Relu1"
+    where = "x"
+    # y is never negative, so y >= 0 is true everywhere, and no gate is ever shut
+    fault = "wrong test"
+    return layer, where, fault
+
+
+@exercise(
+    "Patient 4",
+    solution=diagnosis_4,
+    hints=(
+        "At the place that the last line names nudging says 0. What does that tell of the gate there?",
+        "The gate was shut, and backward lets something through. In `patient.source('Relu1')`: what is asked, of "
+        "which number?",
+        "backward asks whether y ≥ 0. y is the output of ReLU: can it be negative?",
+    ),
+    mistakes=(
+        mistake(
+            "Relu1", "dout", "wrong test", because="you took the gradient that arrives; it is right, and left as it was"
+        ),
+        mistake("Relu1", "x", "writes", because="you know a ReLU that writes into `dout`; this one makes a new array"),
+        mistake(
+            "Affine1",
+            "b",
+            "wrong test",
+            because="you took a parameter of the first table; its layer is right by itself",
+        ),
+    ),
+)
+def patient_4(layer, where, fault):
+    lesson = "Two percent of accuracy, and nothing else to be seen: training forgives what a check does not."
+    return _diagnosis(clinic.Patient4(), layer, where, fault, lesson)
+
+
+def diagnosis_5():
+    # all parameters are right, but one layer is not
+    layer = "Sigmoid1"
+    # backward gives back None, so there is no gradient for its input
+    where = "x"
+    fault = "no return"
+    return layer, where, fault
+
+
+@exercise(
+    "Patient 5",
+    solution=diagnosis_5,
+    hints=(
+        "The first table is all right, and yet the report is not content. Which layer does it name?",
+        "What does a Python function give back if it says nothing about it? Look at the end of backward.",
+        "backward computes the gradient of x and keeps it in `self.dx`. One word is missing.",
+    ),
+    mistakes=(
+        mistake(
+            "Affine1",
+            "x",
+            "no return",
+            because="you thought of the layer that hands the gradient on; it does so, to the one that loses it",
+        ),
+        mistake(
+            "Sigmoid1",
+            "dout",
+            "no return",
+            because="you took the gradient that arrives; missing is the one that should leave",
+        ),
+        mistake("Sigmoid1", "x", "detached", because="you thought of parameters; this layer has none"),
+    ),
+)
+def patient_5(layer, where, fault):
+    lesson = "Nobody used the gradient at the input, so nobody missed it, until somebody did."
+    return _diagnosis(clinic.Patient5(), layer, where, fault, lesson)
+
+
+def diagnosis_6():
+    # both affine layers are wrong; the first is asked
+    layer = "Affine1"
+    where = "W"
+    # the gradient has the shape (), a number: for one axis x.T is x, and x @ dout is a sum of products
+    fault = "1-D"
+    return layer, where, fault
+
+
+@exercise(
+    "Patient 6",
+    solution=diagnosis_6,
+    hints=(
+        "Two layers are wrong, both of one class. What shape has the gradient, and what shape should it have?",
+        "The gradient of a 4 × 4 matrix is a single number here. Try `x = np.ones(4)` and look at `x.T.shape`.",
+        "Transposing reverses the order of the axes, and of one axis there is only one order: x.T is x. Then "
+        "`x.T @ dout` adds four products up.",
+    ),
+    mistakes=(
+        mistake("Affine2", "W", "1-D", because="you named the second of two wrong layers; asked is the first"),
+        mistake(
+            "Affine1",
+            "W",
+            "transposed",
+            because="you thought of W; but dx is right, where W.T stands, and what misses a transpose here is x",
+        ),
+        mistake("Affine1", "W", "not summed", because="you thought of a sum that is missing; here is one too many"),
+    ),
+)
+def patient_6(layer, where, fault):
+    lesson = (
+        "NumPy subtracts a single number from a whole matrix without a word. Give layers a batch, even if it is a "
+        "batch of one: `x[None, :]`."
+    )
+    return _diagnosis(clinic.Patient6(), layer, where, fault, lesson)
+
+
+def diagnosis_7():
+    layer = "Affine1"
+    where = "b"
+    # three rows, one for each image, where b has one: dout.sum(axis=0, keepdims=True)
+    fault = "not summed"
+    return layer, where, fault
+
+
+@exercise(
+    "Patient 7",
+    solution=diagnosis_7,
+    hints=(
+        "Compare two shapes in the last line. Where does the 3 come from?",
+        "Three images, three rows. Every image uses the same bias: a fork. What happens to gradients at a fork?",
+        "The gradient of the bias is the sum of the rows of `dout`. What does `patient.source('Affine1')` take?",
+    ),
+    mistakes=(
+        mistake(
+            "Affine1",
+            "W",
+            "not summed",
+            because="you named the weights; the product x.T @ dout sums over the "
+            "batch by itself, and W has the verdict ok",
+        ),
+        mistake("Affine2", "b", "not summed", because="you named the second of two wrong layers; asked is the first"),
+        mistake(
+            "Affine1", "b", "sum and mean", because="you thought of a factor; but the shape is wrong, not the size"
+        ),
+    ),
+)
+def patient_7(layer, where, fault):
+    lesson = "A batch of one hides a missing sum. (Patient 2 hid behind it as well.)"
+    return _diagnosis(clinic.Patient7(), layer, where, fault, lesson)
+
+
+def diagnosis_8():
+    layer = "Relu1"
+    # the report: backward writes into dout
+    where = "dout"
+    # dout[mask] = 0 spoils the array that the other branch is still to read
+    fault = "writes"
+    return layer, where, fault
+
+
+@exercise(
+    "Patient 8",
+    solution=diagnosis_8,
+    hints=(
+        "The last table has no row for x: the check of this layer stopped before it compared anything. Why?",
+        "Read the last line: which array was changed? In a residual branch, who else reads it?",
+        "backward sets numbers of `dout` to 0, in the array that it was given, and the branch that goes past ReLU "
+        "reads them afterwards.",
+    ),
+    mistakes=(
+        mistake(
+            "Relu1",
+            "x",
+            "writes",
+            because="you named the gradient that leaves, which is right; asked is the array that is spoiled",
+        ),
+        mistake("Relu1", "dout", "wrong test", because="you suspected the mask, which is right"),
+        mistake(
+            "Affine1",
+            "b",
+            "accumulated",
+            because="you saw that b1 is wrong; but Affine1 is right by itself, and what arrives there is not",
+        ),
+    ),
+)
+def patient_8(layer, where, fault):
+    lesson = "In a chain nobody reads `dout` again. This network has a branch, so W1 and b1 are wrong."
+    return _diagnosis(clinic.Patient8(), layer, where, fault, lesson)
+
+
+def diagnosis_9():
+    layer = "last_layer"
+    where = "x"
+    # a constant factor that has nothing to do with N, and is another for each seed: 1 / dout
+    fault = "ignores dout"
+    return layer, where, fault
+
+
+@exercise(
+    "Patient 9",
+    solution=diagnosis_9,
+    hints=(
+        "The last line tells of a constant factor again. Is it 1/N, as for patient 3?",
+        "Run `check_network(patient.build(), *patient.batch, seed=1)`. The factor is another. What of a check depends "
+        "on its seed?",
+        "The upstream gradient is random: the check sends some `dout` into backward, and expects the result to be as "
+        "many times as large. Is `dout` used in `patient.source('last_layer')`?",
+    ),
+    mistakes=(
+        mistake("last_layer", "x", "sum and mean", because="you took the factor for N; but it is neither 3 nor 1/3"),
+        mistake(
+            "last_layer",
+            "dout",
+            "ignores dout",
+            because="you named the gradient that arrives; it is right, and wrong is the one that leaves",
+        ),
+        mistake(
+            "last_layer",
+            "x",
+            "whole batch",
+            because="you thought of softmax; then the numbers would not differ by one and the same factor",
+        ),
+    ),
+)
+def patient_9(layer, where, fault):
+    lesson = "As long as the loss is the last node, `dout` is 1 and the fault sleeps."
+    return _diagnosis(clinic.Patient9(), layer, where, fault, lesson)
+
+
+def diagnosis_10():
+    # wrong by itself in the second report; the first report checked another class
+    layer = "Tanh1"
+    where = "x"
+    # course_lib.layers.Tanh there, clinic.Patient10.Tanh here: an import took the name of the owner's class
+    fault = "shadowed"
+    return layer, where, fault
+
+
+@exercise(
+    "Patient 10",
+    solution=diagnosis_10,
+    hints=(
+        "Two reports on the same network, and they disagree. Read both line by line: in what else do they differ?",
+        "Look at the column “class”. Which Tanh was checked in the notebook?",
+        "`from course_lib.layers import …, Tanh`, further down in the notebook, gave the owner's name to the course's "
+        "class. The good report is about that one.",
+    ),
+    mistakes=(
+        mistake(
+            "Affine1",
+            "W",
+            "shadowed",
+            because="you took the first wrong parameter; its layer is the course's, and right by itself",
+        ),
+        mistake(
+            "Tanh1",
+            "x",
+            "wrong sign",
+            because="you looked for the fault in the formula. There is one: 1 − y for "
+            "1 − y². But asked is why the notebook's check did not find it",
+        ),
+        mistake(
+            "Tanh1",
+            "x",
+            "detached",
+            because="you thought of parameters that are not those of the layers; tanh has none",
+        ),
+    ),
+)
+def patient_10(layer, where, fault):
+    lesson = (
+        "The good report was about another class of the same name; the owner's own, with 1 − y for 1 − y², had never "
+        "been checked. That is why a report names the class and its module."
+    )
+    return _diagnosis(clinic.Patient10(), layer, where, fault, lesson)
