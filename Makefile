@@ -9,7 +9,7 @@ STAMP := .venv/installed
 # Kernels come from this environment, never from one the user installed elsewhere.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help lab test lint format data notebooks browser bench clean
+.PHONY: help lab test lint format data notebooks browser matrix bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
@@ -39,11 +39,14 @@ notebooks: $(STAMP) ## execute the notebooks again and store their outputs (ONLY
 browser: .venv/browser ## open and run every notebook in a real JupyterLab, in both themes (needs a Chromium)
 	$(PY) tools/browser.py $(ARGS)
 
+matrix: $(STAMP) ## run the tests with each Python, old and new packages, other kernels and languages
+	$(PY) tools/matrix.py $(ARGS)
+
 bench: $(STAMP) ## measure speed and memory against textbook-style code
 	$(PY) benchmarks/bench.py $(ARGS)
 
 clean: ## remove the environment and all caches (the downloaded data stay)
-	rm -rf .venv .browser build *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .browser .matrix build *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 # Root in a container may open JupyterLab too.

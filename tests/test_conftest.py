@@ -99,7 +99,7 @@ PLOT = "plt.figure(figsize=(3, 2))\nplt.imshow(np.add.outer(np.arange(6), np.ara
 # name: (source, tags); nbval is to judge each cell by itself.
 CELLS = {
     "imports": ("import matplotlib.pyplot as plt\nimport numpy as np\nfrom course_lib import training", []),
-    "right text": ("print('one')\nprint('two')\n1 + 1", []),
+    "right text": ("print('one', flush=True)\nprint('two', flush=True)\n1 + 1", []),
     "wrong text": ("print('loss 0.1234')", []),
     "right picture": (PLOT + ";", []),
     "picture missing": (PLOT + ";", []),
@@ -130,10 +130,14 @@ def made_notebook(path, sources):
     nbformat.write(v4.new_notebook(cells=cells), path)
 
 
+# A terminal may ask for another backend and for bars; neither may reach the kernels.
+ENVIRONMENT = os.environ | {"MPLBACKEND": "Agg", "TQDM_DISABLE": ""}
+
+
 def store(*paths):
     """What `make notebooks` runs, on these files."""
     command = [sys.executable, str(ROOT / "tools" / "execute.py"), *map(str, paths)]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -213,8 +217,6 @@ def verdicts(stored, tmp_path_factory):
     cells["address"].outputs[0].text = "<Thing at 0x55aabb001122>\n"  # no difference: it is sanitized
     cells["ignored"].outputs = []
     nbformat.write(notebook, path)
-    # A terminal may ask for another backend and for bars; neither may reach the kernels.
-    environment = os.environ | {"MPLBACKEND": "Agg", "TQDM_DISABLE": ""}
     report = root / "report.xml"
     command = [
         sys.executable,
@@ -226,7 +228,7 @@ def verdicts(stored, tmp_path_factory):
         f"--junitxml={report}",
         "notebooks",
     ]
-    run = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, encoding="utf-8")
+    run = subprocess.run(command, cwd=root, env=ENVIRONMENT, capture_output=True, text=True, encoding="utf-8")
     assert report.exists(), run.stdout + run.stderr
     cases = ElementTree.parse(report).getroot().findall(".//testcase")
     assert [case.get("name") for case in cases] == [f"Cell {number}" for number in range(len(CELLS))], run.stdout

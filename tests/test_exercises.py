@@ -356,6 +356,16 @@ def test_a_known_mistake_in_other_words_is_recognised():
     assert "looks as if" not in by_eye.check(3, 100).message
 
 
+def test_a_truth_value_is_not_taken_for_the_number_of_a_mistake():
+    mistakes = (mistake(lambda x: 0, because="you returned nothing at all"),)
+    ours = exercise("Zero", solution=softplus, hints=HINTS, mistakes=mistakes)(
+        lambda answer: expect_function(answer, softplus, (3.0,))
+    )
+    says(ours.check(lambda x: 0.0), "It looks as if you returned nothing at all.")
+    says(ours.check(lambda x: False), "but it is a truth value")
+    assert "looks as if" not in ours.check(lambda x: False).message
+
+
 def test_a_known_mistake_that_raises_is_recognised_by_what_it_raises():
     def joins(x):
         return "1" + x
@@ -421,6 +431,32 @@ def test_a_layer_must_forget_and_keep_to_itself():
 
     says(square_layer.check(Stale), "one that was used before does not")
     says(square_layer.check(Shared), "while a second layer was in use")
+
+
+def test_several_numbers_change_places_so_what_a_layer_kept_of_the_last_ones_shows():
+    class Max:
+        def forward(self, x, y):
+            self.x_wins = x >= y
+            return max(x, y)
+
+        def backward(self, dout):
+            return (dout, 0) if self.x_wins else (0, dout)
+
+    class Sticky(Max):
+        x_wins = False
+
+        def forward(self, x, y):
+            self.x_wins = self.x_wins or x >= y
+            return max(x, y)
+
+    class AlwaysY(Max):
+        def backward(self, dout):
+            return 0, dout
+
+    expect_layer(Max, Max, 3.0, 8.0)
+    for wrong in (Sticky, AlwaysY):
+        with pytest.raises(NotYet, match=r"`backward\(.*\)\[0\]` should be"):
+            expect_layer(wrong, Max, 3.0, 8.0)
 
 
 def test_gradients_that_backward_leaves_behind_are_compared():

@@ -6,7 +6,7 @@ from decimal import Decimal, getcontext
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -46,12 +46,14 @@ def fails(check, *arguments):
 # --- sigmoid ---------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.floats(-700, 700))
 def test_sigmoid_agrees_with_fifty_digits(x):
     exact = 1 / (1 + (-Decimal(x)).exp())
     assert abs(Decimal(float(sigmoid(x))) / exact - 1) < Decimal("5e-16")
 
 
+@settings(deadline=None)
 @given(batches)
 def test_sigmoid_lies_between_0_and_1_and_is_symmetric(x):
     y = sigmoid(frozen(x))
@@ -79,6 +81,7 @@ def exact_softmax(row):
     return [e / sum(exps) for e in exps]
 
 
+@settings(deadline=None)
 @given(rows)
 def test_softmax_and_log_softmax_agree_with_fifty_digits(x):
     for y, log_y, exact in zip(softmax(x).tolist(), log_softmax(x).tolist(), exact_softmax(x), strict=True):
@@ -87,6 +90,7 @@ def test_softmax_and_log_softmax_agree_with_fifty_digits(x):
         assert abs(Decimal(log_y) - exact.ln()) <= Decimal("1e-11")
 
 
+@settings(deadline=None)
 @given(batches)
 def test_the_rows_of_softmax_are_distributions(x):
     y = softmax(frozen(x))
@@ -94,6 +98,7 @@ def test_the_rows_of_softmax_are_distributions(x):
     assert np.allclose(y.sum(axis=1), 1, rtol=0, atol=1e-14)
 
 
+@settings(deadline=None)
 @given(batches, st.integers(-1000, 1000))
 def test_softmax_ignores_a_shift_of_a_row(x, shift):
     x = x.round()  # so that adding a whole number is exact
@@ -101,6 +106,7 @@ def test_softmax_ignores_a_shift_of_a_row(x, shift):
     assert np.array_equal(log_softmax(x + shift), log_softmax(x))
 
 
+@settings(deadline=None)
 @given(rows)
 def test_softmax_keeps_the_order(x):
     order = np.argsort(x)
@@ -108,12 +114,14 @@ def test_softmax_keeps_the_order(x):
     assert (np.diff(log_softmax(x)[order]) >= 0).all()
 
 
+@settings(deadline=None)
 @given(batches)
 def test_each_row_of_a_batch_is_treated_as_if_it_were_alone(x):
     for function in softmax, log_softmax:
         assert np.array_equal(function(x), np.array([function(row) for row in x]))
 
 
+@settings(deadline=None)
 @given(arrays(float, (3, 4), elements=st.floats(-300, 300)))
 def test_log_softmax_is_the_log_of_softmax_where_that_is_safe(x):
     assert np.allclose(log_softmax(frozen(x)), np.log(softmax(x)), rtol=1e-13, atol=1e-13)
@@ -185,6 +193,7 @@ def test_a_batch_costs_the_mean_of_its_samples_and_a_sum_is_not_that():
     fails(mean_of_its_samples, lambda y, t: -np.log(y[np.arange(len(t)), t]).sum())
 
 
+@settings(deadline=None)
 @given(batches, st.randoms(use_true_random=False))
 def test_both_forms_of_labels_cost_the_same(x, random):
     n, num_classes = x.shape

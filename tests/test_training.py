@@ -160,6 +160,16 @@ def test_history_has_a_loss_a_step_and_accuracies_an_epoch():
     assert fit(net, train, optimizer=SGD(), epochs=1).test == []
 
 
+def test_a_large_training_set_may_be_scored_by_its_first_samples():
+    x, t = task()
+    net = net_for_task()
+    before = net.accuracy(x[:10], t[:10])
+    history = fit(net, (x, t), task(20), optimizer=SGD(0.1), epochs=1, batch_size=20, rng=0, scored=10)
+    assert history.train == [before, net.accuracy(x[:10], t[:10])]
+    assert history.test[-1] == net.accuracy(*task(20))  # of which all are scored
+    assert len(history.loss) == 3  # and all are learned from
+
+
 def test_fit_is_the_loop_one_would_write():
     x, t = task()
     net, ours = net_for_task(), net_for_task()

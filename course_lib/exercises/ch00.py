@@ -35,6 +35,10 @@ def only_prints(price, count):
             lambda price, count: price * 2,
             because="you wrote 2 for `count`; it must work for any number of apples",
         ),
+        mistake(
+            lambda price, count: 200,
+            because="you wrote the result for two apples at 100; the names `price` and `count` stand for any numbers",
+        ),
         mistake(lambda price, count: f"{price * count} yen", says="should be a number, but it is a string"),
         mistake(only_prints, says="`return`"),
         mistake(lambda price: price, says="too many positional arguments"),

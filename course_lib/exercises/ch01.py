@@ -23,9 +23,9 @@ def by_eye():
         "Ask of each input: if it grows by one, what happens to the total? Follow the change along the arrows.",
         "Go backward with a 1 under the total. At a × multiply by the other factor, at a + change nothing. The tax "
         "node passes 1.1 to the left; that reaches both the shipping and the product of price and count.",
-        "The 1.1 that reaches the product goes on to each of its inputs, times the other one: to the melon's price "
-        "times the count, 3, and to the count times the price, 400. Shipping gets the 1.1 as it is. The tax gets "
-        "what stands at the other input of the last ×.",
+        "The 1.1 that reaches the product goes on to both of its inputs, each time multiplied by the other one: the "
+        "price of a melon gets 1.1 times 3, the count gets 1.1 times 400. Shipping gets the 1.1 as it is. The tax gets "
+        "1 times what stands at the other input of the last ×.",
     ),
     mistakes=(
         mistake(3, 440, 1.1, 1700, because="you left out the tax: the extra yen is taxed as well"),
@@ -46,8 +46,15 @@ def by_eye():
             1700,
             because="you took what the melons cost; the gradient is what one yen more would change",
         ),
+        mistake(
+            1, 440, 1.1, 1700, because="you gave the change of the price itself; the question is that of the total"
+        ),
         mistake(3.3, 400, 1.1, 1700, because="you left out the tax: one melon more is taxed as well"),
         mistake(3.3, 3, 1.1, 1700, because="you took the count itself; at a × the other factor counts"),
+        mistake(3.3, 1.1, 1.1, 1700, because="you handed on what arrives, as a + does; here it comes to a ×"),
+        mistake(3.3, 401.1, 1.1, 1700, because="you added 400 and 1.1; two factors in a row multiply"),
+        mistake(3.3, 484, 1.1, 1700, because="you put the tax on twice"),
+        mistake(3.3, 1320, 1.1, 1700, because="you took what all the melons cost; the question is one melon more"),
         mistake(3.3, 440, 1, 1700, because="you left out the tax: shipping is added before it"),
         mistake(
             3.3, 440, 550, 1700, because="you took what the shipping costs; the question is what one yen more does"
@@ -55,6 +62,7 @@ def by_eye():
         mistake(3.3, 440, 500, 1700, because="you took the shipping itself; at a + the gradient passes unchanged"),
         mistake(3.3, 440, 0, 1700, because="you let nothing through, but a + passes its gradient to both inputs"),
         mistake(3.3, 440, 1.1, 1870, because="you took the total, which has the tax in it already"),
+        mistake(3.3, 440, 1.1, 1.1, because="you took the tax itself; at a × the other factor counts"),
         mistake(3.3, 440, 1.1, 1200, because="you forgot that the shipping is taxed too"),
         mistake(3.3, 440, 1.1, 170, because="you took a tenth; the gradient is the change for one whole unit"),
         mistake(3.3, 440, 1.1, "1700 yen", says="should be a number, but it is a string"),
@@ -128,6 +136,16 @@ class SubReversed(SubLayer):
         return y - x
 
 
+class SubToXAlone(SubLayer):
+    def backward(self, dout):
+        return dout, 0
+
+
+class SubDistance(SubLayer):
+    def forward(self, x, y):
+        return abs(x - y)
+
+
 class SubSingle(SubLayer):
     def backward(self, dout):
         return -dout
@@ -163,6 +181,8 @@ class Adds(AddsBackward):
         mistake(OwnInputs, because="you multiplied by the inputs; how fast x - y changes does not depend on them"),
         mistake(SubReversed, because="you took x from y; the node computes x - y"),
         mistake(Adds, because="your `forward` still adds"),
+        mistake(SubToXAlone, because="you let nothing through to y; but nudging y moves x - y too, downward"),
+        mistake(SubDistance, because="you took the distance of the two; where y is the larger one, x - y is negative"),
         mistake(SubSingle, says="should be a tuple, but it is a number"),
         mistake(SubLayer(), says="should be a class"),
     ),
@@ -238,6 +258,31 @@ class DivWhole(DivLayer):
         return x // y
 
 
+class DivMinusToBoth(DivLayer):
+    def backward(self, dout):
+        return -dout / self.y, -dout * self.x / self.y**2
+
+
+class DivOutOfOrder(DivLayer):
+    def backward(self, dout):
+        return -dout * self.x / self.y**2, dout / self.y
+
+
+class DivUpstreamOnce(DivLayer):
+    def backward(self, dout):
+        return dout / self.y, -self.x / self.y**2
+
+
+class DivUndone(DivLayer):
+    def backward(self, dout):
+        return dout / self.y, -dout * self.x / self.y * self.y
+
+
+class DivCaret(DivLayer):
+    def backward(self, dout):
+        return dout / self.y, -dout * self.x / self.y ^ 2
+
+
 class DivForgets(DivLayer):
     def forward(self, x, y):
         return x / y
@@ -267,6 +312,11 @@ class DivForgets(DivLayer):
         ),
         mistake(DivReversed, because="you divided y by x; the node computes x / y"),
         mistake(DivWhole, because="you wrote `//`, which rounds down; a division that keeps the fraction is `/`"),
+        mistake(DivMinusToBoth, because="you gave a minus to x as well; a larger x makes x / y larger"),
+        mistake(DivOutOfOrder, because="you returned the gradient of y first; the order is that of `forward(x, y)`"),
+        mistake(DivUpstreamOnce, because="you multiplied by `dout` for x but not for y"),
+        mistake(DivUndone, because="you did not divide by y squared in the end: `/ y * y` cancels out; write `/ y**2`"),
+        mistake(DivCaret, because="you wrote `^` for a power, which in Python is `**`"),
         mistake(DivForgets, says="`AttributeError`"),
     ),
 )
@@ -336,6 +386,25 @@ class MaxAlwaysY(MaxLayer):
         return 0, dout
 
 
+class MaxTruth(MaxLayer):
+    def backward(self, dout):
+        return self.x_wins, not self.x_wins
+
+
+class MaxLikeMul(MaxTimesValue):
+    def backward(self, dout):
+        return dout * self.y, dout * self.x
+
+
+class MaxSticky(MaxLayer):
+    x_wins = False
+
+    def forward(self, x, y):
+        if x > y:
+            self.x_wins = True
+        return max(x, y)
+
+
 class Min(MaxLayer):
     def forward(self, x, y):
         self.x_wins = x <= y
@@ -371,13 +440,15 @@ class Min(MaxLayer):
         ),
         mistake(MaxAlwaysY, because="you gave the gradient to y, whichever was the larger one"),
         mistake(Min, because="you returned the smaller of the two"),
+        mistake(MaxTruth, because="you returned the comparison itself; multiplied by `dout` it becomes a gradient"),
+        mistake(MaxLikeMul, because="you used the rule of multiplication, where the other factor counts"),
+        mistake(MaxSticky, says="one that was used before does not"),
         mistake(MaxOnlyWinner, says="should be a tuple, but it is a number"),
     ),
 )
 def maximum(answer):
-    with remark("Here y is the larger one: nudge each of them, and see which moves the result."):
+    with remark("Nudge each of them: which one moves the result?"):
         expect_layer(answer, MaxLayer, 3.0, 8.0)
-    with remark("Here x is the larger one: nudge each of them, and see which moves the result."):
         expect_layer(answer, MaxLayer, 6.0, -5.0)
     return "A switch: it lets the gradient through on one side only. ReLU, in chapter 2, is the maximum of 0 and x."
 
@@ -435,6 +506,33 @@ def coupon_swapped(apple, count, coupon, tax):
     return {**right, "apple": right["count"], "count": right["apple"]}
 
 
+def coupon_itself(apple, count, coupon, tax):
+    return {**coupon_gradients(apple, count, coupon, tax), "coupon": -coupon}
+
+
+def coupon_on_each_apple(apple, count, coupon, tax):
+    each = apple - coupon
+    return {"apple": count * tax, "count": each * tax, "coupon": -count * tax, "tax": each * count}
+
+
+def coupon_unpacked_wrongly(apple, count, coupon, tax):
+    taxed = apple * count - coupon
+    return {"apple": count * taxed, "count": apple * taxed, "coupon": -taxed, "tax": tax}
+
+
+def coupon_from_the_total(apple, count, coupon, tax):
+    total = (apple * count - coupon) * tax
+    return {name: total * grad for name, grad in coupon_gradients(apple, count, coupon, tax).items()}
+
+
+def coupon_tax_twice(apple, count, coupon, tax):
+    return {**coupon_gradients(apple, count, coupon, tax), "tax": (apple * count - coupon) * tax}
+
+
+def coupon_of_one_bill(apple, count, coupon, tax):
+    return coupon_gradients(100, 2, 30, 1.1)
+
+
 def coupon_as_tuple(apple, count, coupon, tax):
     return tuple(coupon_gradients(apple, count, coupon, tax).values())
 
@@ -471,12 +569,21 @@ def coupon_left_out(apple, count, coupon, tax):
         ),
         mistake(coupon_signs_all, because="you gave the minus to the price; only the coupon is subtracted"),
         mistake(coupon_swapped, because="you swapped the gradients of the price and the count"),
+        mistake(coupon_itself, because="you took the coupon itself; the gradient is what one yen more of it would do"),
+        mistake(coupon_on_each_apple, because="you took the coupon off each apple; it comes off the bill once"),
+        mistake(
+            coupon_unpacked_wrongly,
+            because="you took the two gradients of the tax node in the wrong order: the tax is its second input",
+        ),
+        mistake(coupon_from_the_total, because="you began with the total itself; the way back begins with 1"),
+        mistake(coupon_tax_twice, because="you took the total, which has the tax in it already"),
+        mistake(coupon_of_one_bill, because="you wrote the numbers of one bill; it must work for any"),
         mistake(coupon_as_tuple, says="should be a dictionary, but it is a tuple"),
         mistake(coupon_left_out, says="lacks the key 'coupon'"),
     ),
 )
 def coupon(answer):
-    with remark("The total is (apple · count − coupon) · tax. What does nudging that input by one do to it?"):
+    with remark("Each gradient is what one more of its input adds to the total, (apple · count − coupon) · tax."):
         expect_function(answer, coupon_gradients, (100, 2, 30, 1.1), (80, 5, 120, 1.25))
     return "A coupon of one yen saves 1.1 yen, because the tax on that yen is saved as well."
 
@@ -523,6 +630,23 @@ def delivery_not_taxed(apple, count, tax):
     return {**delivery_gradients(apple, count, tax), "tax": apple * count}
 
 
+def delivery_price_itself(apple, count, tax):
+    return {**delivery_gradients(apple, count, tax), "apple": count * tax + apple}
+
+
+def delivery_doubled(apple, count, tax):
+    return {**delivery_gradients(apple, count, tax), "apple": 2 * count * tax}
+
+
+def delivery_tax_twice(apple, count, tax):
+    return {**delivery_gradients(apple, count, tax), "tax": (apple * count + apple) * tax}
+
+
+def delivery_with_one_instance(apple, count, tax):
+    fruit = apple * count + apple  # what the only MulLayer keeps, with the tax
+    return {"apple": tax * tax + tax, "count": fruit * tax, "tax": fruit}
+
+
 @exercise(
     "A price that is used twice",
     solution=delivery_gradients,
@@ -549,11 +673,18 @@ def delivery_not_taxed(apple, count, tax):
             because="you put the delivery into the gradient of the count; it has one delivery either way",
         ),
         mistake(delivery_not_taxed, because="you forgot the delivery in what is taxed"),
+        mistake(delivery_price_itself, because="you added the price itself; add the gradient that its branch brings"),
+        mistake(delivery_doubled, because="you counted one branch twice; the other one brings a number of its own"),
+        mistake(delivery_tax_twice, because="you took the total, which has the tax in it already"),
+        mistake(
+            delivery_with_one_instance,
+            because="you used one `MulLayer` for both products: the second `forward` overwrote what the first had kept",
+        ),
         mistake(lambda apple, count, tax: (3.3, 110.0, 300), says="should be a dictionary, but it is a tuple"),
     ),
 )
 def price_used_twice(answer):
-    with remark("The total is (apple · count + apple) · tax. What does nudging that input by one do to it?"):
+    with remark("Each gradient is what one more of its input adds to the total, (apple · count + apple) · tax."):
         expect_function(answer, delivery_gradients, (100, 2, 1.1), (80, 5, 1.25))
     return "Every branch is a way for a change to reach the total, so the gradients of the branches add up."
 
@@ -601,6 +732,7 @@ def their_backward(dout, x, y):
         mistake(lambda dout, x, y: (1 + y, 1 + x), because="you wrote 1 for `dout`; at the apple node `dout` is not 1"),
         mistake(lambda dout, x, y: (dout, dout), because="you took the rule of addition; 201 has the 200 in it"),
         mistake(lambda dout, x, y: (dout - y, dout - x), because="you subtracted; 201 is more than 200"),
+        mistake(lambda dout, x, y: (4.1, 102.1), because="you wrote the numbers of one node; it must work for any"),
         mistake(lambda dout, x, y: dout + y, says="should be a tuple, but it is a number"),
         mistake((2.1, 201), says="should be a function, but it is a tuple"),
     ),

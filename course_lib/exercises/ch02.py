@@ -84,6 +84,22 @@ def asks_for_shared_memory(layer, x):
     return np.shares_memory(layer.backward(dout), dout)
 
 
+def compares_number_by_number(layer, x):
+    y = layer.forward(x)
+    dout = np.random.default_rng(0).standard_normal(y.shape)
+    before = dout.copy()
+    layer.backward(dout)
+    return dout != before
+
+
+def asks_for_identity(layer, x):
+    y = layer.forward(x)
+    dout = np.random.default_rng(0).standard_normal(y.shape)
+    before = dout.copy()
+    layer.backward(dout)
+    return dout is not before
+
+
 def gives_zeros(layer, x):
     dout = np.zeros_like(layer.forward(x))
     before = dout.copy()
@@ -135,6 +151,15 @@ def looks_at_forward_only(layer, x):
             because="you asked whether the result shares memory with `dout`; that tells nothing of writing: a layer "
             "may hand `dout` on untouched, or write into it and return a copy",
         ),
+        mistake(
+            compares_number_by_number,
+            because="you compared number by number, which gives an array; `np.array_equal(a, b)` gives one truth value",
+        ),
+        mistake(
+            asks_for_identity,
+            because="you say True of every layer; `is` asks whether two names mean one and the same array, and a copy "
+            "is never that. `np.array_equal(a, b)` compares what is in them",
+        ),
         mistake(gives_zeros, says="zeros written over zeros leave no trace"),
         mistake(gives_the_output, says="what `forward` returned"),
         mistake(swaps_true_and_false, says="True and False swapped"),
@@ -154,7 +179,11 @@ def find_the_writer(answer):
     for yes, (suspect, writes) in zip(said, SUSPECTS.items(), strict=True):
         source = textwrap.indent(textwrap.dedent(inspect.getsource(suspect.backward)).rstrip(), "    ")
         with remark(f"The layer in question has this backward pass:\n\n{source}"):
-            expect_equal(yes, writes, f"writes_into_dout({suspect.__name__}(), x)")
+            try:
+                expect_equal(yes, writes, f"writes_into_dout({suspect.__name__}(), x)")
+            except NotYet as reason:
+                reason.found = said  # a mistake is recognised by what it says of all the layers
+                raise
     return "You have a test that finds this fault in any layer. The course's own tests use the same idea."
 
 
@@ -290,6 +319,16 @@ class TanhNoSquare(Tanh):
         return dout * (1 - self.y)
 
 
+class TanhNoBrackets(Tanh):
+    def backward(self, dout):
+        return dout * 1 - self.y**2
+
+
+class TanhUphill(Tanh):
+    def backward(self, dout):
+        return dout * (self.y**2 - 1)
+
+
 class TanhInPlace(Tanh):
     def backward(self, dout):
         dout *= 1 - self.y**2
@@ -318,6 +357,8 @@ class TanhNoReturn(Tanh):
         mistake(TanhLikeSigmoid, because="you used y (1 − y), which is sigmoid's derivative; tanh's is 1 − y²"),
         mistake(TanhTwice, because="you took tanh of y, but y is tanh(x) already; square it as it is"),
         mistake(TanhNoSquare, because="you left out the square: the derivative is 1 − y²"),
+        mistake(TanhNoBrackets, because="the brackets are missing: `dout` must multiply all of `(1 - self.y**2)`"),
+        mistake(TanhUphill, because="you wrote y² − 1; the derivative is 1 − y², for tanh rises everywhere"),
         mistake(TanhInPlace, says="changed its argument `dout`"),
         mistake(TanhNoReturn, says="`return`"),
     ),
@@ -339,6 +380,60 @@ def _if_it_hands_out_what_it_keeps(layer_class):
         "\n\nOne refinement: your forward returns the very array that it keeps for backward. Whoever overwrites the "
         "output then spoils the gradient. `return self.y.copy()` makes it safe."
     )
+
+
+# ---------------------------------------------------------------- dead units
+
+
+def dead_or_alive():
+    # Inputs go from 0 to 1, so a unit is largest where inputs with a positive weight are 1 and the others are 0.
+    # unit 0: 1 + 1 + 0 = 2           unit 1: 1 + 2 - 4 = -1, dead      unit 2: 0 + 0 + 0.5 = 0.5
+    # unit 3: 0 + 0 - 0.1, dead       unit 4: 2 + 0 - 1.5 = 0.5
+    dead = [1, 3]
+    # unit 1 gets as far as 3 + its bias
+    bias = -3.0
+    return dead, bias
+
+
+LARGEST_AT = {0: "(1, 1)", 2: "(0, 0)", 4: "(1, 0)"}  # where the living units are largest
+
+
+@exercise(
+    "Predict which units die",
+    solution=dead_or_alive,
+    hints=(
+        "A unit is dead if it is not positive for *any* input. So ask of each: how large can it get at most?",
+        "Both inputs go from 0 to 1. An input with a positive weight helps most at 1; one with a negative weight "
+        "does least harm at 0. Add up what is left and the bias: is the sum above 0?",
+        "The largest values: unit 0 reaches 1 + 1 + 0 = 2 and unit 2 reaches 0 + 0 + 0.5 = 0.5, so these two live. "
+        "Do the same for units 1, 3 and 4. For `bias`: the weights of unit 1 add at most 1 + 2; which bias brings "
+        "that to exactly 0?",
+    ),
+    mistakes=(
+        mistake([1, 2, 3, 4], -3.0, because="you tried one input in the middle; a unit lives if *any* input opens it"),
+        mistake([3], -3.0, because="you looked for negative weights; a bias can outweigh positive ones"),
+        mistake([1, 3, 4], -3.0, because="you set both inputs of unit 4 to 1; its second one does harm: set it to 0"),
+        mistake([2, 3], -3.0, because="you judged by the weights alone, and the biases decide as well"),
+        mistake([1, 3], 3.0, because="you gave what the weights add; the bias must cancel it, so its sign is opposite"),
+        mistake([1, 3], -4.0, because="you gave the bias that unit 1 has now, at which it is dead by a margin of 1"),
+        mistake([1, 3], 1.0, because="you gave how much the bias must rise, rather than the bias it then has"),
+        mistake("1, 3", -3.0, says="should be a list"),
+        mistake([False, True, False, True, False], -3.0, says="a list of the numbers of units"),
+    ),
+)
+def dead_units(dead, bias):
+    named = sorted(dead) if isinstance(dead, (list, tuple, set, np.ndarray)) else dead
+    truths = (bool, np.bool_)
+    if not isinstance(named, list) or any(isinstance(unit, truths) or unit not in range(5) for unit in named):
+        raise NotYet("`dead` should be a list of the numbers of units, from 0 to 4.", "dead", dead)
+    for unit in range(5):
+        if unit in named and unit in LARGEST_AT:
+            raise NotYet(f"Unit {unit} is not dead: an input of {LARGEST_AT[unit]} opens it.", "dead", named)
+        if unit not in named and unit not in LARGEST_AT:
+            message = f"Unit {unit} is dead: no input from 0 to 1 opens it. Where is it largest?"
+            raise NotYet(message, "dead", named)
+    expect_equal(bias, -3.0, "bias", reveal=False)
+    return "The same sum, bias plus all positive weights, tells it for any layer whose inputs go from 0 to 1."
 
 
 # ---------------------------------------------------------------- leaky ReLU
@@ -394,6 +489,17 @@ class LeakySwapped(LeakyRelu):
         return np.where(self.mask, self.slope * x, x)
 
 
+class LeakySwappedBack(LeakyRelu):
+    def backward(self, dout):
+        return np.where(self.mask, dout, self.slope * dout)
+
+
+class LeakyEverywhere(LeakyRelu):
+    def forward(self, x):
+        self.mask = x <= 0
+        return np.maximum(x, 0) + self.slope * x
+
+
 class LeakyBySignOfDout(LeakyRelu):
     def backward(self, dout):
         return np.where(dout <= 0, self.slope * dout, dout)
@@ -425,7 +531,9 @@ class LeakyInPlace(LeakyRelu):
         ),
         mistake(LeakyLocalOnly, because="you returned the slopes alone; the chain rule multiplies them by `dout`"),
         mistake(LeakyFixed, because="your layer always uses 0.01; use `self.slope`, which the caller chooses"),
-        mistake(LeakySwapped, because="your mask is the wrong way round: it should be True where x is *not* positive"),
+        mistake(LeakySwapped, because="your two cases are swapped: `slope * x` belongs where x is *not* positive"),
+        mistake(LeakySwappedBack, because="the two cases in backward are swapped: the slope belongs where x ≤ 0"),
+        mistake(LeakyEverywhere, because="you added `slope * x` for positive x too; there y is x itself"),
         mistake(
             LeakyBySignOfDout,
             because="you asked for the sign of `dout`; what counts is the sign of x, which forward must keep",
@@ -437,58 +545,6 @@ def leaky_relu_layer(answer):
     expect_layer(answer, LeakyRelu, POINTS, init=(0.1,))
     expect_layer(answer, LeakyRelu, POINTS, init=(0.25,))
     return "A gate that is never quite shut: whatever arrives, at least `slope` times it passes on."
-
-
-# ---------------------------------------------------------------- dead units
-
-
-def dead_or_alive():
-    # Inputs go from 0 to 1, so a unit is largest where inputs with a positive weight are 1 and the others are 0.
-    # unit 0: 1 + 1 + 0 = 2           unit 1: 1 + 2 - 4 = -1, dead      unit 2: 0 + 0 + 0.5 = 0.5
-    # unit 3: 0 + 0 - 0.1, dead       unit 4: 2 + 0 - 1.5 = 0.5
-    dead = [1, 3]
-    # unit 1 gets as far as 3 + its bias
-    bias = -3.0
-    return dead, bias
-
-
-LARGEST_AT = {0: "(1, 1)", 2: "(0, 0)", 4: "(1, 0)"}  # where the living units are largest
-
-
-@exercise(
-    "Predict which units die",
-    solution=dead_or_alive,
-    hints=(
-        "A unit is dead if it is not positive for *any* input. So ask of each: how large can it get at most?",
-        "Both inputs go from 0 to 1. An input with a positive weight helps most at 1; one with a negative weight "
-        "does least harm at 0. Add up what is left and the bias: is the sum above 0?",
-        "The largest values: unit 0 reaches 1 + 1 + 0 = 2 and unit 2 reaches 0 + 0 + 0.5 = 0.5, so these two live. "
-        "Do the same for units 1, 3 and 4. For `bias`: the weights of unit 1 add at most 1 + 2; which bias brings "
-        "that to exactly 0?",
-    ),
-    mistakes=(
-        mistake([1, 2, 3, 4], -3.0, because="you tried one input in the middle; a unit lives if *any* input opens it"),
-        mistake([3], -3.0, because="you looked for negative weights; a bias can outweigh positive ones"),
-        mistake([1, 3, 4], -3.0, because="you set both inputs of unit 4 to 1; its second one does harm: set it to 0"),
-        mistake([2, 3], -3.0, because="you judged by the weights alone, and the biases decide as well"),
-        mistake([1, 3], 3.0, because="you gave what the weights add; the bias must cancel it, so its sign is opposite"),
-        mistake([1, 3], -4.0, because="you gave the bias that unit 1 has now, at which it is dead by a margin of 1"),
-        mistake([1, 3], 1.0, because="you gave how much the bias must rise, rather than the bias it then has"),
-        mistake("1, 3", -3.0, says="should be a list"),
-    ),
-)
-def dead_units(dead, bias):
-    named = sorted(dead) if isinstance(dead, (list, tuple, set, np.ndarray)) else dead
-    if not isinstance(named, list) or any(unit not in range(5) for unit in named):
-        raise NotYet("`dead` should be a list of the numbers of units, from 0 to 4.", "dead", dead)
-    for unit in range(5):
-        if unit in named and unit in LARGEST_AT:
-            raise NotYet(f"Unit {unit} is not dead: an input of {LARGEST_AT[unit]} opens it.", "dead", named)
-        if unit not in named and unit not in LARGEST_AT:
-            message = f"Unit {unit} is dead: no input from 0 to 1 opens it. Where is it largest?"
-            raise NotYet(message, "dead", named)
-    expect_equal(bias, -3.0, "bias", reveal=False)
-    return "The same sum, bias plus all positive weights, tells it for any layer whose inputs go from 0 to 1."
 
 
 # ---------------------------------------------------------------- softplus
@@ -542,6 +598,34 @@ class SoftplusSigmoidSlope(Softplus):
         return dout * y * (1 - y)
 
 
+class SoftplusSigmoidOfMinus(Softplus):
+    def backward(self, dout):
+        return dout * sigmoid(-self.x)
+
+
+class SoftplusOnlyExp(Softplus):
+    def backward(self, dout):
+        return dout * np.exp(self.x)
+
+
+class SoftplusChoosesTooLate(Softplus):
+    def forward(self, x):
+        self.x = x
+        return np.where(x > 0, x + np.log1p(np.exp(-x)), np.log1p(np.exp(x)))
+
+
+class SoftplusLogOfZero(Softplus):
+    def forward(self, x):
+        self.x = x
+        return -np.log(sigmoid(-x))
+
+
+class SoftplusWithoutMaximum(Softplus):
+    def forward(self, x):
+        self.x = x
+        return x + np.log1p(np.exp(-np.abs(x)))
+
+
 class SoftplusHalf(Softplus):
     def forward(self, x):
         self.x = x
@@ -583,12 +667,22 @@ class SoftplusHalf(Softplus):
             SoftplusSigmoidSlope,
             because="you used the derivative of sigmoid; the derivative of softplus is sigmoid itself",
         ),
+        mistake(SoftplusSigmoidOfMinus, because="you have 1 / (1 + e^x), which is σ(−x); look at the sign"),
+        mistake(SoftplusOnlyExp, because="you took the derivative of exp alone; the log behind it has one too"),
+        mistake(SoftplusChoosesTooLate, says="`np.where` computes both of its branches"),
+        mistake(SoftplusLogOfZero, says="divide by zero encountered in log"),
+        mistake(
+            SoftplusWithoutMaximum, because="you added x for negative x as well; only for x > 0 it stands in front"
+        ),
         mistake(SoftplusHalf, because="for x > 0 the x in front is missing: log(1 + e^x) = x + log(1 + e^(−x))"),
     ),
 )
 def softplus_layer(answer):
     expect_layer(answer, Softplus, POINTS)
-    with no_warnings("Somewhere exp is taken of a large positive number; rewrite the formula so that it is not."):
+    with no_warnings(
+        "Rewrite the formula so that exp is never taken of a large positive number, nor log of 0, in both passes. "
+        "(`np.where` computes both of its branches for every element and chooses afterwards.)"
+    ):
         expect_layer(answer, Softplus, np.array([[-1000.0, 1000.0], [600.0, -800.0]]))
     x = np.array([-40.0, -30.0])
     with remark("    x = np.array([-40.0, -30.0])"):
@@ -646,6 +740,16 @@ class SwishUsesOutput(Swish):
         return dout * (self.s + self.x * y * (1 - y))
 
 
+class SwishOwnFactors(Swish):
+    def backward(self, dout):
+        return dout * self.x + dout * self.s * self.s * (1 - self.s)
+
+
+class SwishTwoGradients(Swish):
+    def backward(self, dout):
+        return dout * self.s, dout * self.x * self.s * (1 - self.s)
+
+
 class SwishIsSigmoid(Swish):
     def forward(self, x):
         self.x, self.s = x, sigmoid(x)
@@ -679,6 +783,11 @@ class SwishIsSigmoid(Swish):
         mistake(
             SwishUsesOutput,
             because="you used y (1 − y) with the layer's output; the derivative of σ is s (1 − s), with s = σ(x)",
+        ),
+        mistake(SwishOwnFactors, because="the factors are swapped: a product gives each input the *other* factor"),
+        mistake(
+            SwishTwoGradients,
+            because="you returned the gradients of the two branches; both come to the one x, where they are added",
         ),
         mistake(SwishIsSigmoid, because="your forward returns σ(x); swish is x times that"),
     ),

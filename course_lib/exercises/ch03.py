@@ -172,6 +172,7 @@ Y, DB, DW, DX = (20, 50), (50,), (784, 50), (20, 1, 28, 28)
     ),
     mistakes=(
         mistake(Y, (20,), DB, DW, DX, because="you gave dout one number for each image; it has the shape of y"),
+        mistake(Y, (20, 784), DB, DW, DX, because="you gave dout the shape of the input; it has that of the output, y"),
         mistake(Y, (), DB, DW, DX, because="you took dout for a single number; it has the shape of y, whatever L is"),
         mistake(Y, Y, (20, 50), DW, DX, because="you did not sum db over the batch; b is one row, used by every image"),
         mistake(Y, Y, (20,), DW, DX, because="you summed db over the outputs; the sum runs over the batch"),
@@ -181,10 +182,14 @@ Y, DB, DW, DX = (20, 50), (50,), (784, 50), (20, 1, 28, 28)
         mistake(Y, Y, DB, DW, (20, 784), because="you left the gradient flattened; x came in as images of four axes"),
         mistake(Y, Y, DB, DW, (784, 50), because="you gave dx the shape of W; it has the shape of x"),
         mistake((20, 10), Y, DB, DW, DX, because="you thought of ten digits; this layer has 50 outputs"),
+        mistake(
+            (20, 784), Y, DB, DW, DX, because="you gave y the shape of the flattened images; it has M = 50 columns"
+        ),
         mistake((50, 20), Y, DB, DW, DX, because="you turned y round; a row is a sample"),
         mistake(Y, Y, DB, (28, 28, 50), DX, because="you did not flatten the images; dW has the shape of W"),
         mistake(Y, Y, DB, DW, (1, 28, 28), because="you gave dx the shape of one image; the batch has twenty"),
-        mistake(Y, Y, 50, DW, DX, says="should be a tuple, but it is a number"),
+        mistake(Y, Y, DB, (1, 28, 28, 50), DX, because="you did not flatten the images; dW has the shape of W"),
+        mistake(Y, Y, 50, DW, DX, because="the comma is missing: `(50)` is only a number, `(50,)` is a tuple"),
     ),
 )
 def shapes_by_eye(shape_y, shape_dout, shape_db, shape_dW, shape_dx):
@@ -242,6 +247,10 @@ def one_maximum(x):
     return e / e.sum(axis=1, keepdims=True)
 
 
+def half_shifted(x):
+    return np.exp(x - x.max(axis=1, keepdims=True)) / np.exp(x).sum(axis=1, keepdims=True)
+
+
 def no_shift(x):
     return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
 
@@ -276,6 +285,7 @@ def _scores_batch(batch, name):
         mistake(PASSES, FAILS, suspect, because="`repaired` still normalises the whole batch"),
         mistake(PASSES, FAILS, not_kept, says="keepdims=True"),
         mistake(PASSES, FAILS, one_maximum, says="Each row needs its own maximum"),
+        mistake(PASSES, FAILS, half_shifted, because="you shifted the scores above the fraction bar, but not below it"),
         mistake(PASSES, FAILS, no_shift, says="NumPy warned: overflow"),
         mistake(PASSES, FAILS, ..., says="Still to be written: `repaired`"),
     ),
@@ -341,6 +351,13 @@ class AxisKept(LogSumExp):
         return super().forward(x)[:, None]
 
 
+class AxisKeptHalfway(LogSumExp):
+    def forward(self, x):
+        top = x.max(axis=1, keepdims=True)
+        self.share = softmax(x)
+        return top + np.log(np.exp(x - top).sum(axis=1))
+
+
 class Total(LogSumExp):
     def forward(self, x):
         self.share = softmax(x)
@@ -404,6 +421,10 @@ class NoLog(LogSumExp):
         mistake(OnlyTheLog, because="you stopped after log and sum; exp has a derivative as well, which is exp"),
         mistake(NoLog, because="you left out the derivative of the log, 1/S"),
         mistake(AxisKept, says="should be an array of shape (3,), but it is an array of shape (3, 1)"),
+        mistake(
+            AxisKeptHalfway,
+            because="you added (N, 1) and (N,), which broadcasting makes into (N, N); `top[:, 0]` has the shape (N,)",
+        ),
         mistake(Averaged, because="you divided by the batch size, but nothing was averaged on the way forward"),
         mistake(DoutSummed, because="you added up `dout`; each row is multiplied by its own number"),
         mistake(DoutFlat, says="dout[:, None] for dout"),
@@ -451,6 +472,8 @@ LABELS = np.array([1, 0])
         mistake((PROBABILITIES - one_hot(LABELS, 3)) / 3, because="you divided by the 3 classes, not by the 2 samples"),
         mistake((PROBABILITIES - one_hot(LABELS, 3)) / 6, because="you divided by all 6 numbers, not by the 2 samples"),
         mistake((PROBABILITIES - one_hot((LABELS - 1) % 3, 3)) / 2, because="you counted the classes from 1"),
+        mistake(PROBABILITIES, because="you gave the probabilities as they are; take the labels off, and divide by N"),
+        mistake([[0.05, -0.4, 0.35], [-0.25, 0.125]], says="two rows of three numbers"),
         mistake(PROBABILITIES / 2, because="you did not subtract the labels"),
         mistake(
             (PROBABILITIES - LABELS[:, None]) / 2,
@@ -460,8 +483,12 @@ LABELS = np.array([1, 0])
     ),
 )
 def gradient_by_eye(gradient):
-    found = np.array(gradient, dtype=float) if isinstance(gradient, list) else gradient
-    expect_equal(found, gradient_of_two(), "gradient", reveal=False)
+    if isinstance(gradient, (list, tuple)):
+        try:
+            gradient = np.array(gradient, dtype=float)
+        except (TypeError, ValueError):
+            raise NotYet("`gradient` should be two rows of three numbers, such as [[1, 2, 3], [4, 5, 6]].") from None
+    expect_equal(gradient, gradient_of_two(), "gradient", reveal=False)
     return "Each row sums to 0, and the second sample, already half right, pulls less than the first."
 
 
@@ -524,6 +551,16 @@ class JustAdded(TwoLosses):
         return self.by_label.forward(x, t) + self.by_teacher.forward(x, teacher)
 
 
+class Multiplied(TwoLosses):
+    def backward(self, dout=1):
+        return self.by_label.backward((1 - self.share) * dout) * self.by_teacher.backward(self.share * dout)
+
+
+class TeacherIgnored(TwoLosses):
+    def forward(self, x, t, teacher):
+        return super().forward(x, t, t)
+
+
 class Tuple(TwoLosses):
     def backward(self, dout=1):
         return self.by_label.backward((1 - self.share) * dout), self.by_teacher.backward(self.share * dout)
@@ -549,7 +586,9 @@ class Tuple(TwoLosses):
         mistake(SharesSwapped, because="you swapped the shares; `share` belongs to the teacher"),
         mistake(BackSwapped, because="you swapped the shares in backward; `share` belongs to the teacher"),
         mistake(JustAdded, because="you added the losses without their shares"),
-        mistake(Tuple, says="but it is a tuple"),
+        mistake(Multiplied, because="you multiplied the gradients of the two branches; where branches meet they add"),
+        mistake(TeacherIgnored, because="both losses got `t`; the second one is with `teacher`"),
+        mistake(Tuple, because="you returned both gradients; they come to the one x, where they are added"),
     ),
 )
 def two_losses(answer):
@@ -592,6 +631,14 @@ def whole_to_each(t, num_classes, epsilon):
     return np.where(np.eye(num_classes)[t] == 1, 1 - epsilon, epsilon)
 
 
+def takes_too_little(t, num_classes, epsilon):
+    return (1 - epsilon / num_classes) * np.eye(num_classes)[t] + epsilon / num_classes
+
+
+def by_one_less(t, num_classes, epsilon):
+    return (1 - epsilon) * np.eye(num_classes)[t] + epsilon / (num_classes - 1)
+
+
 def by_samples(t, num_classes, epsilon):
     return (1 - epsilon) * np.eye(num_classes)[t] + epsilon / len(t)
 
@@ -616,6 +663,8 @@ def swapped(t, num_classes, epsilon):
         mistake(too_much, because="you added ε/C and took nothing away: the rows sum to 1 + ε"),
         mistake(undivided, because="you added ε to every class; C classes share it"),
         mistake(whole_to_each, because="you gave the whole ε to every other class; C classes share it"),
+        mistake(takes_too_little, because="you took only ε/C away from the label and gave out ε; take away as much"),
+        mistake(by_one_less, because="you divided by C − 1; all C classes share ε, the right one too"),
         mistake(by_samples, because="you divided ε by the number of samples; it is the classes that share it"),
         mistake(swapped, because="you swapped ε and 1 − ε"),
         mistake(lambda t, num_classes, epsilon: np.eye(num_classes)[t], because="you returned the labels unsmoothed"),
@@ -687,6 +736,33 @@ class TwiceBack(MeanSquaredError):
         return dout * 2 * self.difference / len(self.difference)
 
 
+class HalfBack(MeanSquaredError):
+    def backward(self, dout=1):
+        return dout * self.difference / (2 * len(self.difference))
+
+
+class AddsDout(MeanSquaredError):
+    def backward(self, dout=1):
+        return dout + self.difference / len(self.difference)
+
+
+class SummedBack(MeanSquaredError):
+    def backward(self, dout=1):
+        return dout * np.sum(self.difference) / len(self.difference)
+
+
+class SquareOfTheSum(MeanSquaredError):
+    def forward(self, y, t):
+        super().forward(y, t)
+        return np.sum(y - t) ** 2 / (2 * len(y))
+
+
+class TimesN(MeanSquaredError):
+    def forward(self, y, t):
+        super().forward(y, t)
+        return np.sum((y - t) ** 2) / 2 * len(y)
+
+
 class SizeBack(MeanSquaredError):
     def backward(self, dout=1):
         return dout * self.difference / self.difference.size
@@ -725,6 +801,11 @@ class Both(MeanSquaredError):
         mistake(NotSquared, because="you did not square the differences"),
         mistake(NotAveragedBack, because="you averaged the loss but not its gradient, which is N times too large now"),
         mistake(TwiceBack, because="you forgot that the ½ cancels the 2 of the derivative"),
+        mistake(HalfBack, because="you kept the ½ in the gradient; the 2 of the derivative cancels it"),
+        mistake(AddsDout, because="you added `dout` where the chain rule multiplies"),
+        mistake(SummedBack, because="you added up the differences; each y has a gradient of its own"),
+        mistake(SquareOfTheSum, because="you squared the sum; each difference is squared by itself, and then they add"),
+        mistake(TimesN, because="brackets are missing: `/ 2 * len(y)` multiplies by N, `/ (2 * len(y))` divides by it"),
         mistake(SizeBack, because="you divided the gradient by all numbers; the loss is divided by N"),
         mistake(Uphill, because="you took t − y; a larger y makes y − t larger"),
         mistake(AlwaysOne, because="you did not multiply by `dout`"),
