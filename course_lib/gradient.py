@@ -107,7 +107,7 @@ def check_network(net, x, t, *, full=False, seed=0, tol=None):
     Report
     """
     rng = np.random.default_rng(seed)
-    report = Report(_class(net), f"on a batch of {len(x)}")
+    report = Report(_class(net), f"on a batch of {len(x)}" if np.ndim(x) > 1 else "on a single sample")
     x, t = np.array(x), np.array(t)
     chained = None
     if isinstance(getattr(net, "layers", None), Mapping):
@@ -214,15 +214,16 @@ class Report:
         wrong = self.first_wrong_layer
         rows = self.rows if wrong is None else self.layers[wrong].rows
         found = "; ".join(f"{row.name}: {row.detail}" for row in rows if not row.ok)
+        stop = "" if found.endswith("?") else "."
         if wrong is not None:
-            return f"First wrong layer: {wrong}. {found}."
+            return f"First wrong layer: {wrong}. {found}{stop}"
         if found and self.layers:
             return (
                 "Each layer is right by itself, so the fault lies in how the network joins them (their order, one "
-                f"left out, a factor, a parameter that no layer uses). {found}."
+                f"left out, a factor, a parameter that no layer uses). {found}{stop}"
             )
         if found:
-            return f"Wrong. {found}."
+            return f"Wrong. {found}{stop}"
         reports = {"": self, **{f"{name}.": report for name, report in self.layers.items()}}
         kinks = [f"{n}{row.name} {row.detail}" for n, r in reports.items() for row in r.rows if row.verdict == "kink"]
         if kinks:

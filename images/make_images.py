@@ -22,7 +22,7 @@ CHAPTERS = [
     ("03", "Affine and softmax", "Affine, SoftmaxWithLoss:", "whole batches at once"),
     ("04", "A network by hand", "a 2–2–2 network,", "every number followed"),
     ("05", "Gradient checking", "numerical_gradient,", "and a clinic of ten bugs"),
-    ("06", "Training on MNIST", "a training loop: 5,000 digits", "learned in seconds"),
+    ("06", "Training on MNIST", "a training loop: 4,000 digits", "learned in seconds"),
     ("07", "The full MNIST", "60,000 digits,", "99 % of new ones read right"),
 ]
 BOX, HEIGHT, GUTTER, ROW = 230, 106, 28, 4  # a chapter's box, the room between boxes, and how many stand in a row

@@ -126,7 +126,8 @@ DOCTORED = ["wrong text", "picture missing", "picture too many", "wrong picture"
 def made_notebook(path, sources):
     cells = []
     for number, (source, tags) in enumerate(sources):
-        cells.append(v4.new_code_cell(source, id=f"cell-{number}", metadata={"tags": tags} if tags else {}))
+        metadata = {"execution": {"iopub.execute_input": "2026-11-21T12:00:00Z"}} | ({"tags": tags} if tags else {})
+        cells.append(v4.new_code_cell(source, id=f"cell-{number}", metadata=metadata))
     nbformat.write(v4.new_notebook(cells=cells), path)
 
 

@@ -215,6 +215,52 @@ def numerical_gradient_by_hand(answer):
     return "It works for any shape, leaves x as it was, and costs two calls of f for each number."
 
 
+# ---------------------------------------------------------------- the kink
+
+
+def beside_a_kink():
+    h = 1e-4
+    # max(0, h) = h on the right, 0 on the left
+    at_zero = h / (2 * h)
+    # the left point, 0.00002 - 0.0001, is beyond the kink: only the right one counts
+    beside = (0.00002 + h) / (2 * h)
+    # both points are below 0
+    beyond = 0.0
+    # the left point must stay above 0, so h must be below 0.00002
+    small_h = 1e-5
+    return at_zero, beside, beyond, small_h
+
+
+@exercise(
+    "The kink",
+    solution=beside_a_kink,
+    hints=(
+        "Write down the two points, x + h and x − h. Which of them lies on the flat side, and what is ReLU there?",
+        "The slope is (relu(x + h) − relu(x − h)) / 2h. At x = 0.00002 the left point is negative, so its ReLU is 0.",
+        "For x = 0.00002 that is 0.00012 / 0.0002. The last number: both points must lie on the same side as x, so h "
+        "must be smaller than 0.00002; take the largest of 1e-4, 1e-5, 1e-6, … that is.",
+    ),
+    mistakes=(
+        mistake(0, 0.6, 0, 1e-5, because="you gave the policy of our layer at 0; asked is what nudging finds"),
+        mistake(1, 0.6, 0, 1e-5, because="you gave the slope on the right side; nudging looks at both"),
+        mistake(
+            0.5, 1, 0, 1e-5, because="you gave the derivative at 0.00002; but x − h is on the other side of the kink"
+        ),
+        mistake(0.5, 0.5, 0, 1e-5, because="you took x for 0; the right point is 0.00012 and not 0.0001"),
+        mistake(0.5, 1.2, 0, 1e-5, because="you divided by h, but the two points are 2h apart"),
+        mistake(0.5, 0.6, 0.5, 1e-5, because="you took x = -0.0003 to be near the kink; but x + h is below 0 as well"),
+        mistake(0.5, 0.6, 0, 2e-5, because="you gave the bound itself; asked is a power of ten"),
+        mistake(0.5, 0.6, 0, 1e-4, because="you kept h; then x − h is still on the other side"),
+        mistake(0.5, 0.6, 0, 1e-6, because="you went further than needed; a larger power of ten will do"),
+    ),
+)
+def kink(at_zero, beside, beyond, small_h):
+    named = {"at_zero": at_zero, "beside": beside, "beyond": beyond, "small_h": small_h}
+    for (name, found), expected in zip(named.items(), beside_a_kink(), strict=True):
+        expect_equal(found, expected, name, reveal=False, atol=1e-9)
+    return "Nudging measures the slope between two points. At a kink that is nobody's derivative."
+
+
 # ---------------------------------------------------------------- along a direction
 
 
@@ -389,52 +435,6 @@ def check_one_layer(answer):
                 reason.whole = list(verdicts.values())  # mistakes are told apart by all six
                 raise
     return "Six layers, two of them right, and you told them apart. `check_layer` does this, and more."
-
-
-# ---------------------------------------------------------------- the kink
-
-
-def beside_a_kink():
-    h = 1e-4
-    # max(0, h) = h on the right, 0 on the left
-    at_zero = h / (2 * h)
-    # the left point, 0.00002 - 0.0001, is beyond the kink: only the right one counts
-    beside = (0.00002 + h) / (2 * h)
-    # both points are below 0
-    beyond = 0.0
-    # the left point must stay above 0, so h must be below 0.00002
-    small_h = 1e-5
-    return at_zero, beside, beyond, small_h
-
-
-@exercise(
-    "The kink",
-    solution=beside_a_kink,
-    hints=(
-        "Write down the two points, x + h and x − h. Which of them lies on the flat side, and what is ReLU there?",
-        "The slope is (relu(x + h) − relu(x − h)) / 2h. At x = 0.00002 the left point is negative, so its ReLU is 0.",
-        "For x = 0.00002 that is 0.00012 / 0.0002. The last number: both points must lie on the same side as x, so h "
-        "must be smaller than 0.00002; take the largest of 1e-4, 1e-5, 1e-6, … that is.",
-    ),
-    mistakes=(
-        mistake(0, 0.6, 0, 1e-5, because="you gave the policy of our layer at 0; asked is what nudging finds"),
-        mistake(1, 0.6, 0, 1e-5, because="you gave the slope on the right side; nudging looks at both"),
-        mistake(
-            0.5, 1, 0, 1e-5, because="you gave the derivative at 0.00002; but x − h is on the other side of the kink"
-        ),
-        mistake(0.5, 0.5, 0, 1e-5, because="you took x for 0; the right point is 0.00012 and not 0.0001"),
-        mistake(0.5, 1.2, 0, 1e-5, because="you divided by h, but the two points are 2h apart"),
-        mistake(0.5, 0.6, 0.5, 1e-5, because="you took x = -0.0003 to be near the kink; but x + h is below 0 as well"),
-        mistake(0.5, 0.6, 0, 2e-5, because="you gave the bound itself; asked is a power of ten"),
-        mistake(0.5, 0.6, 0, 1e-4, because="you kept h; then x − h is still on the other side"),
-        mistake(0.5, 0.6, 0, 1e-6, because="you went further than needed; a larger power of ten will do"),
-    ),
-)
-def kink(at_zero, beside, beyond, small_h):
-    named = {"at_zero": at_zero, "beside": beside, "beyond": beyond, "small_h": small_h}
-    for (name, found), expected in zip(named.items(), beside_a_kink(), strict=True):
-        expect_equal(found, expected, name, reveal=False, atol=1e-9)
-    return "Nudging measures the slope between two points. At a kink that is nobody's derivative."
 
 
 # ---------------------------------------------------------------- reading a report

@@ -7,11 +7,10 @@ from course_lib.exercises.compare import NotYet, call, expect_equal, expect_func
 
 
 def shift(images, dy, dx):
-    moved = np.zeros_like(images)
-    H, W = images.shape[1:]
-    target = moved[:, max(dy, 0) : H + min(dy, 0), max(dx, 0) : W + min(dx, 0)]
-    target[...] = images[:, max(-dy, 0) : H + min(-dy, 0), max(-dx, 0) : W + min(-dx, 0)]
-    return moved
+    N, H, W = images.shape
+    r = max(abs(dy), abs(dx))
+    framed = np.pad(images, ((0, 0), (r, r), (r, r)))
+    return framed[:, r - dy : r - dy + H, r - dx : r - dx + W]
 
 
 def _wraps_around(images, dy, dx):
@@ -31,12 +30,12 @@ def _shift_in_place(images, dy, dx):
     "Shift a batch of images",
     solution=shift,
     hints=(
-        "Begin with images that are all background, `np.zeros_like(images)`. Which part of the old images stays in "
-        "sight, and where does it land in the new ones?",
-        "For `dy = 1` the rows `0 … H − 2` of the old image become the rows `1 … H − 1` of the new one: "
-        "`moved[:, 1:] = images[:, :-1]`. For `dy = -1` it is the other way round, and columns go like rows.",
-        "One rule for all signs: the target is `moved[:, max(dy, 0) : H + min(dy, 0)]`, the source is "
-        "`images[:, max(-dy, 0) : H + min(-dy, 0)]`. Do the same with `dx` and W in the third place of the brackets.",
+        "Put a frame of background around every image with `np.pad`, and look at the result through a window of the "
+        "old size. Where must the window go so that the ink in it lies lower?",
+        "To move the ink down, move the window up. With a frame of width r on all four sides, the window that shows "
+        "the images as they were begins at row r and column r.",
+        "`r = max(abs(dy), abs(dx))`, then `framed = np.pad(images, ((0, 0), (r, r), (r, r)))`, and the window is "
+        "`framed[:, r - dy : r - dy + H, r - dx : r - dx + W]` for images of H rows and W columns.",
     ),
     mistakes=(
         mistake(

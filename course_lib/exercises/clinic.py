@@ -2,7 +2,7 @@
 
 A patient is one class. Its docstring is what its owner reports; the class nested first is a layer as the owner
 wrote it; ``Repaired`` derives from that and overrides what was wrong; ``layer``, ``where`` and ``fault`` are the
-diagnosis. All of them read digits, but for the sixth, which is fed single vectors.
+diagnosis. All of them read digits, but for the sixth, which turns vectors round.
 """
 
 import inspect
@@ -247,8 +247,9 @@ class Patient4(Patient):
 
 
 class Patient5(Patient):
-    """This network first squashes its pixels with a sigmoid. It learns, and each gradient that its training uses is
-    right. Now the owner wants to see which pixels matter, asks for the gradient at the input, and gets nothing.
+    """The first layer of this network is frozen: its results were computed once for all images, and what is trained
+    begins with a sigmoid. It learns, and each gradient that its training uses is right. Now the owner wants to train
+    the frozen layer too, asks for the gradient at the sigmoid's input, and gets nothing.
     """
 
     layer, where, fault = "Sigmoid1", "x", "no return"
@@ -266,8 +267,19 @@ class Patient5(Patient):
             return dout * self.y * (1 - self.y)
 
     def assemble(self, kind, rng):
-        net = two_layers(rng)
-        return Network({"Sigmoid1": kind(), **net.layers}, net.last_layer)
+        affine = Affine(0.01 * rng.standard_normal((200, 10)), np.zeros(10))
+        return Network({"Sigmoid1": kind(), "Affine1": affine}, SoftmaxWithLoss())
+
+    @staticmethod
+    def frozen(images):
+        """What the frozen layer gives for images (N, 784): (N, 200)."""
+        return 0.3 * images @ np.random.default_rng(5).standard_normal((784, 200))
+
+    @property
+    def batch(self):
+        """The frozen layer's results for three images, (3, 200), and their labels (3,)."""
+        x, t = three_digits()
+        return self.frozen(x), t
 
 
 class Patient6(Patient):
