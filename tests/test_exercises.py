@@ -15,6 +15,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+import conftest
 from course_lib import exercises
 from course_lib.exercises import CORRECT, NOT_ATTEMPTED, NOT_YET, exercise, exercises_of, mistake, progress
 from course_lib.exercises.compare import NotYet, expect_equal, expect_function, expect_layer, no_warnings
@@ -716,6 +717,8 @@ def test_garbage_is_judged_and_never_correct(each):
 
 # ---------------------------------------------------------------- the proofs, for every notebook there is
 
+# A chapter whose training takes minutes sets these constants; its exercises are proved with fewer steps and epochs.
+LENGTHS = {"ch07": {"STEPS": 600, "TRIAL": 1, "EPOCHS": 1}}
 CHECK = re.compile(r"^(ch\d\d)\.(\w+)\.check\((.*)\)$")
 
 
@@ -724,6 +727,14 @@ def check_cells(notebook):
     code = [one for one in notebook.cells if one.cell_type == "code"]
     found = [(one, CHECK.match(one.source.rstrip().rpartition("\n")[2])) for one in code]
     return [(one, *match.groups()) for one, match in found if match]
+
+
+def shorten(notebook, lengths):
+    """Give the constants of a notebook that say how long it trains other values."""
+    for name, value in lengths.items():
+        setting = re.compile(rf"^{name} = \w+", re.MULTILINE)
+        (cell,) = (one for one in notebook.cells if one.cell_type == "code" and setting.search(one.source))
+        cell.source = setting.sub(f"{name} = {value}", cell.source)
 
 
 def run_with_solutions(notebook, chapter):
@@ -756,6 +767,15 @@ def test_the_proof_by_notebook_sees_a_stub_that_gives_the_answer_away_and_a_solu
         shown("needs_a_name(2, 3)")
 
 
+def test_a_training_is_shortened_by_its_constants_and_by_nothing_else():
+    sources = ["STEPS = 10_000  # in all\nEPOCHS = 30", "print(STEPS, EPOCHS)\nMORE_STEPS = STEPS"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    shorten(notebook, {"STEPS": 600, "EPOCHS": 1})
+    assert [cell.source for cell in notebook.cells] == ["STEPS = 600  # in all\nEPOCHS = 1", sources[1]]
+    with pytest.raises(ValueError, match="not enough values"):
+        shorten(notebook, {"TRIAL": 1})
+
+
 def needs_a_name(price, count):
     return only_known_here(price, count)  # noqa: F821
 
@@ -764,7 +784,10 @@ def needs_a_name(price, count):
 def test_open_stubs_are_not_attempted_and_solutions_run_to_the_end(number, monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", "1")
     monkeypatch.delenv("MPLBACKEND", raising=False)
+    if NOTEBOOKS[number].name == conftest.NEEDS_FULL_MNIST and not conftest.full_mnist_is_here():
+        pytest.skip(conftest.NOT_RUN)
     notebook = nbformat.read(NOTEBOOKS[number], as_version=4)
+    shorten(notebook, LENGTHS.get(number, {}))
     for name, (stub, solved) in run_with_solutions(notebook, CHAPTERS[number]).items():
         assert stub.startswith("Not attempted yet."), f"{name}: {stub}"
         assert solved.startswith("Correct."), f"{name}: {solved}"
