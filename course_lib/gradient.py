@@ -306,12 +306,14 @@ def _compare(name, x, gradient, f, ruler, rng, full):
     typical = float(np.sqrt(np.mean(np.square(gradient, dtype=float))))
 
     row.error = 0.0
+    here = np.asarray(f()).item() if x.size > SMALL else None
     pairs, bad, kinks = [], [], []
     for where, direction in lines:
         alone = where is not ...
         said = float(np.sum(direction * gradient[where]))
         tol = ruler.tol if alone else ruler.tol / 10  # along a direction one wrong number hides among right ones
-        slope, error, kink = _judge(_line(f, x, where, direction), said, size if alone else typical, ruler, tol, alone)
+        line = _line(f, x, where, direction)
+        slope, error, kink = _judge(line, here, said, size if alone else typical, ruler, tol, alone)
         if kink:
             kinks.append(_at(where).strip() if alone else "along a direction")
             continue
@@ -347,8 +349,15 @@ def _pattern(pairs):
     return ""
 
 
-def _judge(g, said, size, ruler, tol, alone):
+def _judge(g, here, said, size, ruler, tol, alone):
     """(slope of g at 0, relative error of what backward said, is it a kink) for a single coordinate or a direction."""
+    if alone and here is not None:
+        # Most layers are linear in each single number, and where there are many to visit, it matters that a step to
+        # one side is as good as two there, for half the price.
+        slope = (g(ruler.h) - here) / ruler.h
+        error = ruler.error(said, slope, size, ruler.h)
+        if error <= tol:
+            return slope, error, False
     slope = _slope(g, ruler.h)
     error = ruler.error(said, slope, size, ruler.h)
     if error <= tol:
