@@ -31,7 +31,11 @@ def best_h(size, third, eps):
     mistakes=(
         mistake(
             lambda size, third, eps: (3 * eps * size / third) ** (1 / 2),
-            because="you took the square root, which belongs to forward differences; here h is to the power of 3",
+            because="you took the square root; the derivative of the sum has h to the power of 3",
+        ),
+        mistake(
+            lambda size, third, eps: (2 * eps * size / third) ** (1 / 2),
+            because="this is the rule for forward differences, whose truncation error falls with h and not with h²",
         ),
         mistake(
             lambda size, third, eps: (eps * size / third) ** (1 / 3),
@@ -202,9 +206,7 @@ def numerical_gradient_by_hand(answer):
         expect_function(answer, numerical_gradient)
     x = np.array([[0.5, -1.0, 2.0], [1.5, -0.5, 1.0]])
     for what, given, h in (("numerical_gradient(f, x, 0.1)", x, (0.1,)), ("numerical_gradient(f, x)", x[0], ())):
-        with remark(
-            f"The first of these is called with h = 0.1, where f is a sum of cubes and x\n\n    {given.tolist()}"
-        ):
+        with remark(f"Here f is a weighted sum of cubes, and x is\n\n    {given.tolist()}"):
             found = call(answer, _weighted_cubes, given, *h)
             expect_equal(found, numerical_gradient(_weighted_cubes, given.copy(), *h), what)
     held = x.copy()

@@ -1,11 +1,23 @@
 """The exercises of chapter 6: the small inventions that make training faster and its result better."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
 
 from course_lib.exercises import exercise, mistake
-from course_lib.exercises.compare import NotYet, call, expect_equal, expect_function
+from course_lib.exercises.compare import NotYet, call, expect_equal, expect_function, remark
+
+
+@contextmanager
+def judged_by(results: list) -> Iterator[None]:
+    """What goes wrong inside this block is explained by a known mistake only if all its `results` are the same."""
+    try:
+        yield
+    except NotYet as reason:
+        reason.found = results
+        raise
 
 
 class Momentum:
@@ -55,6 +67,85 @@ class MakesNewArrays(Momentum):
             params[name] = params[name] + self.velocity[name]
 
 
+class NeverFades(Momentum):
+    def __init__(self, lr, momentum):
+        super().__init__(lr, 1)
+
+
+class FadesTheGradient(Momentum):
+    def update(self, params, grads):
+        super().update(params, {name: self.momentum * g for name, g in grads.items()})
+
+
+class TakesAnAverage(Momentum):
+    def update(self, params, grads):
+        super().update(params, {name: (1 - self.momentum) * g for name, g in grads.items()})
+
+
+class StepsTwice(Momentum):
+    def update(self, params, grads):
+        super().update(params, grads)
+        for name in params:
+            params[name] -= self.lr * grads[name]
+
+
+class StepsByTheOldVelocity(Momentum):
+    def update(self, params, grads):
+        for name in params:
+            v = self.velocity.get(name, 0)
+            params[name] += v
+            self.velocity[name] = self.momentum * v - self.lr * grads[name]
+
+
+class ScalesTheStepAgain(Momentum):
+    def update(self, params, grads):
+        for name in params:
+            v = self.velocity.get(name, 0)
+            self.velocity[name] = self.momentum * v - self.lr * grads[name]
+            params[name] += self.lr * self.velocity[name]
+
+
+class KeepsThePosition(Momentum):
+    def update(self, params, grads):
+        for name in params:
+            v = self.velocity.get(name, 0)
+            self.velocity[name] = params[name] + self.momentum * v - self.lr * grads[name]
+            params[name][...] = self.velocity[name]
+
+
+class ReturnsTheResult(Momentum):
+    def update(self, params, grads):
+        moved = {name: p.copy() for name, p in params.items()}
+        super().update(moved, grads)
+        return moved
+
+
+class WritesIntoGrads(Momentum):
+    def update(self, params, grads):
+        for name in params:
+            grads[name] *= self.lr
+            self.velocity[name] = self.momentum * self.velocity.get(name, 0) - grads[name]
+            params[name] += self.velocity[name]
+
+
+class KeepsTheRateElsewhere(Momentum):
+    def __init__(self, lr, momentum):
+        super().__init__(lr, momentum)
+        self.rate = self.__dict__.pop("lr")
+
+    def update(self, params, grads):
+        for name in params:
+            self.velocity[name] = self.momentum * self.velocity.get(name, 0) - self.rate * grads[name]
+            params[name] += self.velocity[name]
+
+
+class SharesItsMemory(Momentum):
+    velocity = {}
+
+    def __init__(self, lr, momentum):
+        self.lr, self.momentum = lr, momentum
+
+
 @exercise(
     "A velocity for each parameter",
     solution=Momentum,
@@ -68,33 +159,91 @@ class MakesNewArrays(Momentum):
     ),
     mistakes=(
         mistake(ForgetsTheVelocity, because="the velocity is forgotten between two steps, so this is plain SGD"),
-        mistake(ClimbsUphill, because="the step goes uphill: the gradient must be subtracted from the velocity"),
+        mistake(
+            ClimbsUphill,
+            because="the step goes uphill: the gradient is subtracted from the velocity, and the velocity is added",
+        ),
         mistake(ForgetsTheRate, because="the gradient is not multiplied by the learning rate"),
         mistake(
             OneVelocityForAll,
             because="all parameters share one velocity; each needs its own, kept under its name",
         ),
+        mistake(
+            NeverFades,
+            because="the old velocity is not multiplied by `momentum`, so it never fades and the steps grow and grow",
+        ),
+        mistake(
+            FadesTheGradient,
+            because="`momentum` multiplies the gradient as well; only the old velocity fades",
+        ),
+        mistake(
+            TakesAnAverage,
+            because="you multiplied the gradient by 1 − momentum; that is a running mean, here the gradient counts in full",
+        ),
+        mistake(
+            StepsTwice,
+            because="the gradient is subtracted twice, once in the velocity and once more from the parameter",
+        ),
+        mistake(
+            StepsByTheOldVelocity,
+            because="you step by the old velocity; first the velocity gets its new value, then the parameter moves by it",
+        ),
+        mistake(
+            ScalesTheStepAgain,
+            because="the learning rate counts twice; it is in the velocity already",
+        ),
+        mistake(
+            KeepsThePosition,
+            because="you kept the new parameter in place of the velocity; the velocity is the step alone",
+        ),
+        mistake(
+            ReturnsTheResult,
+            because="`update` works on copies, and nobody takes what it returns; it must change the arrays in `params`",
+        ),
         mistake(MakesNewArrays, says="a new array"),
+        mistake(WritesIntoGrads, says="changed the gradients"),
+        mistake(KeepsTheRateElsewhere, says="Keep it in `self.lr`"),
+        mistake(SharesItsMemory, says="shared by all optimizers"),
+        mistake(lambda params, grads: params, says="should be a class"),
     ),
 )
 def momentum(answer):
     if not isinstance(answer, type):
         raise NotYet("`Momentum` should be a class: keep the line `class Momentum:` and fill in its methods.")
     mine, reference = answer(0.1, 0.9), Momentum(0.1, 0.9)
+    for name, shared in vars(answer).items():
+        if isinstance(shared, (dict, list)) and getattr(mine, name) is shared:
+            message = (
+                f"`{name}` stands in the class itself, where it is shared by all optimizers, and a second training "
+            )
+            raise NotYet(
+                message + f"would begin with the velocity of the first. Make it in `__init__`, as `self.{name}`."
+            )
     arrays = {"W1": np.array([[1.0, -2.0], [0.5, 3.0]]), "W2": np.array([[0.3, -0.7], [2.0, 1.5]])}
     params, expected = dict(arrays), {name: array.copy() for name, array in arrays.items()}
+    found, wanted = {}, {}
     for step in (1, 2, 3):
         grads = {"W1": np.array([[0.4, -1.0], [2.0, 0.6]]) / step, "W2": np.array([[1.5, -0.5], [0.2, 0.8]]) * step}
-        mine.update(params, {name: g.copy() for name, g in grads.items()})
+        given = {name: g.copy() for name, g in grads.items()}
+        mine.update(params, given)
         reference.update(expected, grads)
         for name, array in arrays.items():
-            expect_equal(params.get(name), expected[name], f"{name} after step {step}")
-            if params[name] is not array:
+            if params.get(name) is not array:
                 raise NotYet(
                     f'`params["{name}"]` is a new array now, but the layers still hold the old one and would never '
-                    "see your step. Change the array in place, with `+=` or `-=`.",
-                    "a new array",
+                    "see your step. Change the array in place, with `+=` or `-=`."
                 )
+            if not np.array_equal(given[name], grads[name]):
+                raise NotYet(f'`update` changed the gradients, `grads["{name}"]`. Compute a new array instead.')
+            found[f"{name} after step {step}"], wanted[f"{name} after step {step}"] = (
+                array.copy(),
+                expected[name].copy(),
+            )
+    for what, array in wanted.items():
+        with judged_by(list(found.values())):
+            expect_equal(found[what], array, what)
+    if getattr(mine, "lr", None) != 0.1:
+        raise NotYet("The steps are right, but `fit` does not find the learning rate. Keep it in `self.lr`.")
     return "Steps that agree add up to ten times their length here (1 / (1 − 0.9)); steps that disagree cancel."
 
 
@@ -111,6 +260,13 @@ def _decay_changes_grads(params, grads, decay):
     for name in grads:
         if name.startswith("W"):
             grads[name] += decay * params[name]
+    return grads
+
+
+def _decay_changes_params(params, grads, decay):
+    for name in params:
+        if name.startswith("W"):
+            params[name] *= 1 - decay
     return grads
 
 
@@ -144,7 +300,56 @@ def _decay_changes_grads(params, grads, decay):
             },
             because="you added the term itself; what belongs to a gradient is its derivative",
         ),
+        mistake(
+            lambda params, grads, decay: {
+                n: g + decay / 2 * np.sum(params[n] ** 2) * n.startswith("W") for n, g in grads.items()
+            },
+            because="you added the value of the term, one number; what belongs to a gradient is its derivative",
+        ),
+        mistake(
+            lambda params, grads, decay: {n: g + decay / 2 * params[n] * n.startswith("W") for n, g in grads.items()},
+            because="you kept the half; the derivative of w² is 2w, and the 2 cancels it",
+        ),
+        mistake(
+            lambda params, grads, decay: {n: g + params[n] * n.startswith("W") for n, g in grads.items()},
+            because="you left out `decay`",
+        ),
+        mistake(
+            lambda params, grads, decay: {n: g + decay * g * n.startswith("W") for n, g in grads.items()},
+            because="you added a part of the gradient; the new term depends on the weight itself",
+        ),
+        mistake(
+            lambda params, grads, decay: {n: g + decay * abs(params[n]) * n.startswith("W") for n, g in grads.items()},
+            because="you lost the sign of the weights, so negative ones are driven away from 0",
+        ),
+        mistake(
+            lambda params, grads, decay: {
+                n: g + decay * np.sign(params[n]) * n.startswith("W") for n, g in grads.items()
+            },
+            because="you derived decay · |w|, which pulls at all weights alike; the square pulls at large ones more",
+        ),
+        mistake(
+            lambda params, grads, decay: {n: decay * params[n] if n.startswith("W") else g for n, g in grads.items()},
+            because="you replaced the gradient of the loss; the new term is added to it",
+        ),
+        mistake(
+            lambda params, grads, decay: {n: p * (1 - decay * n.startswith("W")) for n, p in params.items()},
+            because="you returned weights, made smaller; what is asked for are gradients",
+        ),
+        mistake(
+            lambda params, grads, decay: {n: g + decay * params[n] * (n == "W1") for n, g in grads.items()},
+            because="only W1 decays; every weight matrix should, whatever its number",
+        ),
+        mistake(
+            lambda params, grads, decay: {n: g + decay * params[n] * n.startswith("b") for n, g in grads.items()},
+            because="the biases decay in place of the weights",
+        ),
+        mistake(
+            lambda params, grads, decay: {n: g + decay * params[n] for n, g in grads.items() if n.startswith("W")},
+            says="lacks the key 'b1'",
+        ),
         mistake(_decay_changes_grads, says="changed its argument `grads`"),
+        mistake(_decay_changes_params, says="changed its argument `params`"),
     ),
 )
 def weight_decay(answer):
@@ -189,12 +394,61 @@ def he_weights(rows, columns, rng):
             because="this is the fixed 0.01 of the chapter, whatever the number of rows",
         ),
         mistake(
+            lambda rows, columns, rng: rng.standard_normal((rows, columns)),
+            because="the weights are as they were drawn, with a standard deviation of 1; they must be made smaller",
+        ),
+        mistake(
+            lambda rows, columns, rng: np.sqrt(2 / (rows + columns)) * rng.standard_normal((rows, columns)),
+            because="you averaged over rows and columns, which is Glorot's rule; here only what comes in counts",
+        ),
+        mistake(
+            lambda rows, columns, rng: np.sqrt(2 / (rows * columns)) * rng.standard_normal((rows, columns)),
+            because="you divided by the number of all weights; one output sums over the rows only",
+        ),
+        mistake(
+            lambda rows, columns, rng: np.sqrt(2) / rows * rng.standard_normal((rows, columns)),
+            because="the root covers the 2 alone; it belongs over the whole fraction",
+        ),
+        mistake(
+            lambda rows, columns, rng: 1 / rows * rng.standard_normal((rows, columns)),
+            because="you divided by the number of rows, which suits a mean; a sum of random terms grows with its root",
+        ),
+        mistake(
+            lambda rows, columns, rng: 2 / np.sqrt(rows) * rng.standard_normal((rows, columns)),
+            because="the root covers `rows` alone; it belongs over the whole fraction",
+        ),
+        mistake(
+            lambda rows, columns, rng: np.sqrt(rows / 2) * rng.standard_normal((rows, columns)),
+            because="the fraction is upside down: the more inputs, the smaller each weight",
+        ),
+        mistake(
+            lambda rows, columns, rng: np.sqrt(2 / rows) * rng.uniform(-1, 1, (rows, columns)),
+            because="you drew evenly from −√(2 / rows) to √(2 / rows), whose standard deviation is smaller by √3",
+        ),
+        mistake(
+            lambda rows, columns, rng: rng.standard_normal(rows, columns),
+            because="you gave the shape as two arguments; `standard_normal` takes it as one, `(rows, columns)`",
+        ),
+        mistake(
+            lambda rows, columns, rng: np.sqrt(2 / rows) * rng.random((rows, columns)), says="should be close to 0"
+        ),
+        mistake(
+            lambda rows, columns, rng: np.sqrt(2 / rows) * np.random.standard_normal((rows, columns)),
+            says="The same `rng` gave different weights",
+        ),
+        mistake(
+            lambda rows, columns, rng: np.sqrt(2 / rows) * np.random.default_rng(0).standard_normal((rows, columns)),
+            says="Different `rng` gave the same weights",
+        ),
+        mistake(lambda rows, columns, rng: np.sqrt(2 / rows), says="has the shape ()"),
+        mistake(
             lambda rows, columns, rng: np.sqrt(2 / rows) * rng.standard_normal((columns, rows)),
             says="shape (100, 400)",
         ),
     ),
 )
 def he_initialisation(answer):
+    expect_function(answer, he_weights)  # a function, at least
     for rows, columns in ((400, 100), (100, 400)):
         W = call(answer, rows, columns, np.random.default_rng(5))
         if np.shape(W) != (rows, columns):
@@ -207,6 +461,13 @@ def he_initialisation(answer):
             raise NotYet(f"The mean of your weights is {np.mean(W):.4f}; it should be close to 0.", "mean")
         what = f"standard deviation of he_weights({rows}, {columns}, rng)"
         expect_equal(float(np.std(W)), float(np.sqrt(2 / rows)), what, rtol=0.02)
+    first, again, other = (call(answer, 2, 3, np.random.default_rng(seed)) for seed in (5, 5, 6))
+    for gave, is_so in (
+        ("The same `rng` gave different", not np.array_equal(first, again)),
+        ("Different `rng` gave the same", np.array_equal(first, other)),
+    ):
+        if is_so:
+            raise NotYet(f"{gave} weights. Draw the numbers from the argument: `rng.standard_normal(...)`.")
     rng, x = np.random.default_rng(6), np.random.default_rng(7).standard_normal((100, 300))
     for _ in range(10):
         x = np.maximum(x @ call(answer, 300, 300, rng), 0)
@@ -236,14 +497,55 @@ def schedule(progress):
             lambda progress: 1 - 0.99 * progress,
             because="this falls by equal differences, on a straight line; equal factors make a power",
         ),
+        mistake(lambda progress: 1 - progress, because="this falls on a straight line, and to 0"),
         mistake(lambda progress: 0.01 * progress, because="this grows with progress, from 0"),
         mistake(lambda progress: 0.01 ** (1 - progress), because="this runs backwards: it ends with 1"),
+        mistake(lambda progress: 0.01, because="this is 0.01 from the beginning; it should only end there"),
+        mistake(lambda progress: 100**progress, because="this grows to 100: the exponent has the wrong sign"),
+        mistake(
+            lambda progress: 0.1**progress,
+            because="this ends with 0.1; the value at 1 is the base, for anything to the power of 1 is itself",
+        ),
         mistake(lambda progress: np.exp(-progress), because="this falls to 1/e only, which is 0.37"),
+        mistake(
+            lambda progress: 0.99 ** (100 * progress),
+            because="you took off one percent a hundred times, which leaves 0.37 and not 0.01",
+        ),
+        mistake(
+            lambda progress: 0.01 ** (10 * progress),
+            because="this falls to a hundredth in each tenth of the training; it should do so once in all of it",
+        ),
+        mistake(
+            lambda progress: 0.01 ** (progress / 100),
+            because="you took progress for percent; it runs from 0 to 1",
+        ),
+        mistake(
+            lambda progress: 0.01 ** (np.floor(10 * progress) / 10),
+            because="this falls in stairs; between two stairs it should fall as well",
+        ),
+        mistake(
+            lambda progress: 1 if progress < 0.5 else 0.01,
+            because="this falls once, in the middle, and nowhere else",
+        ),
+        mistake(
+            lambda progress: 1 / (1 + 99 * progress),
+            because="here the divisor grows by equal differences; equal factors make a power",
+        ),
+        mistake(
+            lambda progress: 0.01 + 0.99 * (1 + np.cos(np.pi * progress)) / 2,
+            because="this follows a cosine, slow at both ends; equal factors make a power",
+        ),
         mistake(lambda progress: 0.5 * 0.01**progress, because="the training would begin at half its learning rate"),
+        mistake(0.01, says="should be a function, but it is a number"),
     ),
 )
 def learning_rate_decay(answer):
-    expect_function(answer, schedule, (0.0,), (0.5,), (1.0,), (0.1,), (0.75,))
+    expect_function(answer, schedule)  # a function, at least
+    points = (0.0, 1.0, 0.5, 0.1, 0.75)
+    values = [call(answer, point) for point in points]
+    for point, value in zip(points, values, strict=True):
+        with judged_by(values):
+            expect_equal(value, schedule(point), f"schedule({point})")
     return "Long steps to arrive quickly, short ones to settle: pass it to `fit(..., schedule=schedule)`."
 
 
@@ -269,15 +571,32 @@ def arithmetic():
     mistakes=(
         mistake(62, 32, 2, because="the images that do not fill a batch were left out; they get a step, too"),
         mistake(62.5, 32, 2, because="there is no half step: what remains makes a smaller batch"),
+        mistake(64, 32, 2, because="you gave the size of a batch; asked is how many batches there are"),
+        mistake(40, 32, 2, because="you counted batches of 100, as in the chapter; here they have 64 images"),
+        mistake(4000, 32, 2, because="you counted images; a step takes a whole batch"),
+        mistake(79, 32, 2, because="you divided all 5,000 images, but those for the test are not trained on"),
         mistake(63, 64, 2, because="you took the last batch for a full one"),
+        mistake(63, 0.5, 2, because="you gave the share of a batch; asked is a number of images"),
+        mistake(63, 62, 2, because="you gave the number of full batches; asked is what remains after them"),
+        mistake(63, -32, 2, because="you took 63 full batches away; only 62 are full"),
+        mistake(63, 31, 2, because="you divided by the number of steps; take away 62 batches of 64 images"),
+        mistake(63, 0, 2, because="4,000 were a multiple of 64 then; it is not"),
         mistake(63, 32, 4, because="the noise of a mean falls with the square root of the number, not with the number"),
+        mistake(63, 32, 16, because="you squared the ratio of the sizes; the noise falls with its root"),
         mistake(63, 32, 0.5, because="you gave what the noise is multiplied by; asked is what it is divided by"),
+        mistake(63, 32, 0.25, because="the noise falls with the square root, and asked is what it is divided by"),
+        mistake(63, 32, 10, because="you took the root of 100; what counts is how many times as many images there are"),
+        mistake(63, 32, 75, because="you gave a difference of sizes; what counts is their ratio"),
+        mistake("63", 32, 2, says="should be a number, but it is a string"),
     ),
 )
 def batch_size(steps, last, factor):
-    expect_equal(steps, 63, "steps", reveal=False)
-    expect_equal(last, 32, "last", reveal=False)
-    expect_equal(factor, 2.0, "factor", reveal=False)
+    with remark("How many batches does it take until each of 4,000 images had its turn?"):
+        expect_equal(steps, 63, "steps", reveal=False)
+    with remark("How many images have not had their turn after all the full batches?"):
+        expect_equal(last, 32, "last", reveal=False)
+    with remark("How does the standard deviation of a mean depend on how many numbers are averaged?"):
+        expect_equal(factor, 2.0, "factor", rtol=1e-2, reveal=False)
     return "Half the noise for four times the work: that is why batches are seldom large."
 
 
@@ -298,6 +617,24 @@ def _compares_with_the_epoch_before(accuracies, patience):
 def _takes_the_last_best(accuracies, patience):
     best = len(accuracies) - 1 - accuracies[::-1].index(max(accuracies))
     return len(accuracies) - 1 - best >= patience
+
+
+def _counts_all_falls(accuracies, patience):
+    return sum(b <= a for a, b in pairwise(accuracies)) >= patience
+
+
+def _asks_then_and_now(accuracies, patience):
+    return len(accuracies) > patience and accuracies[-1] <= accuracies[-1 - patience]
+
+
+def _asks_then_and_now_too_early(accuracies, patience):
+    return accuracies[-1] <= accuracies[-1 - patience]
+
+
+def _sorts_the_list(accuracies, patience):
+    best = accuracies[-1]
+    accuracies.sort()
+    return best < accuracies[-1]
 
 
 @exercise(
@@ -331,10 +668,48 @@ def _takes_the_last_best(accuracies, patience):
             _takes_the_last_best,
             because="you count an equal accuracy as a new best; only a higher one is",
         ),
+        mistake(
+            lambda accuracies, patience: accuracies[-1] < max(accuracies),
+            because="you stop as soon as the last accuracy is not the best; patience means to wait",
+        ),
+        mistake(
+            _counts_all_falls,
+            because="you count every fall since the beginning; only the epochs since the best one count",
+        ),
+        mistake(
+            _asks_then_and_now,
+            because="you compare the last accuracy with the one `patience` epochs before, and forget those between",
+        ),
+        mistake(
+            _asks_then_and_now_too_early,
+            because="you look for an epoch `patience` epochs back, and in a short list there is none",
+        ),
+        mistake(
+            lambda accuracies, patience: len(accuracies) >= patience,
+            because="you count epochs from the beginning; count them from the best one",
+        ),
+        mistake(
+            lambda accuracies, patience: len(accuracies) - 1 - accuracies.index(max(accuracies)) >= 3,
+            because="you wrote a number of epochs into the function where `patience` belongs",
+        ),
+        mistake(
+            lambda accuracies, patience: len(accuracies) - 1 - accuracies.index(min(accuracies)) >= patience,
+            because="you looked for the lowest number, which is right for losses; these are accuracies",
+        ),
+        mistake(
+            lambda accuracies, patience: not should_stop(accuracies, patience),
+            because="you returned whether to go on; asked is whether to stop",
+        ),
+        mistake(
+            lambda accuracies, patience: len(accuracies) - 1 - accuracies.index(max(accuracies)),
+            says="should be a truth value, but it is a number",
+        ),
+        mistake(_sorts_the_list, says="changed its argument `accuracies`"),
     ),
 )
 def early_stopping(answer):
-    cases = (  # each of the first five catches one of the mistakes above
+    expect_function(answer, should_stop)  # a function, at least
+    cases = (
         ([0.5, 0.8, 0.7], 3),
         ([0.9, 0.5, 0.6, 0.7, 0.65, 0.6], 3),
         ([0.5, 0.8, 0.7, 0.75], 3),
@@ -342,8 +717,10 @@ def early_stopping(answer):
         ([0.3, 0.8, 0.8, 0.8], 2),
         ([0.9], 1),
         ([0.5, 0.6, 0.7, 0.8], 1),
+        ([0.6, 0.5, 0.7, 0.6, 0.8, 0.7], 2),
     )
-    for accuracies, patience in cases:
-        expected = should_stop(accuracies, patience)
-        expect_equal(call(answer, accuracies, patience), expected, f"should_stop({accuracies}, {patience})")
+    results = [call(answer, *case) for case in cases]
+    for (accuracies, patience), result in zip(cases, results, strict=True):
+        with judged_by(results):
+            expect_equal(result, should_stop(accuracies, patience), f"should_stop({accuracies}, {patience})")
     return "Keep a copy of the best parameters as well, and go back to it when you stop."
