@@ -201,7 +201,9 @@ def test_patient_10_was_never_tested():
 
 
 @pytest.mark.parametrize(
-    ("patient", "published"), [(clinic.Patient2(), 0.07), (clinic.Patient3(), 0.28), (None, 0.31)], ids=str
+    ("patient", "published"),
+    [(clinic.Patient2(), 0.07), (clinic.Patient3(), 0.28), (None, 0.31)],
+    ids=["softmax over the batch", "loss summed", "both"],  # xdist wants ids that are the same in every process
 )
 def test_the_differences_are_those_of_the_published_notebooks(patient, published):
     net = patient.build() if patient else clinic.two_faults()
