@@ -9,7 +9,7 @@ STAMP := .venv/installed
 # Kernels come from this environment, never from one the user installed elsewhere.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help lab test lint format data notebooks browser matrix bench clean
+.PHONY: help lab test lint format data notebooks browser matrix bench mutants clean
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
@@ -44,6 +44,9 @@ matrix: $(STAMP) ## run the tests with each Python, old and new packages, other 
 
 bench: $(STAMP) ## measure speed and memory against textbook-style code
 	$(PY) benchmarks/bench.py $(ARGS)
+
+mutants: $(STAMP) ## plant a fault in every formula of the layers; the tests must catch each (ARGS="--only Relu")
+	OPENBLAS_NUM_THREADS=1 $(PY) tests/mutants.py $(ARGS)
 
 clean: ## remove the environment and all caches (the downloaded data stay)
 	rm -rf .venv .browser .matrix build *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage

@@ -165,7 +165,7 @@ def as_labels(t, shape):
 def _as_probabilities(t):
     t = as_floats(t)
     sums = t.sum(axis=1)
-    bad = np.flatnonzero(~((np.abs(sums - 1) < 1e-3) & (t.min(axis=1, initial=0) >= 0)))
+    bad = np.flatnonzero(~((np.abs(sums - 1) < 1e-3) & (t.min(axis=1) >= 0)))
     if len(bad):
         raise ValueError(
             f"label row {bad[0]} is no distribution: it sums to {sums[bad[0]]:g} with a smallest entry of "

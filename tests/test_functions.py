@@ -213,9 +213,22 @@ def test_soft_labels_are_weighted():
 
 
 def test_a_single_sample_needs_no_batch_axis():
+    assert as_labels([0.25, 0.75], (1, 2)).tolist() == [[0.25, 0.75]]
     y = np.array([0.5, 0.25, 0.25])
     for t in 1, np.array(1), np.array([1]), [1], np.array([0, 1, 0]), np.array([[0.0, 1.0, 0.0]]):
         assert cross_entropy(y, t) == cross_entropy(y[None], t) == np.log(4)
+
+
+@pytest.mark.parametrize("wrong", [np.full((2, 2), "text"), np.ones((2, 2), complex)], ids=["text", "complex"])
+def test_losses_of_what_holds_no_numbers_are_refused(wrong):
+    y, t = np.full((2, 2), 0.5), np.array([0, 1])
+    for use in (
+        lambda: cross_entropy(wrong, t),
+        lambda: mean_squared_error(wrong, y),
+        lambda: mean_squared_error(y, wrong),
+    ):
+        with pytest.raises(TypeError, match="expected an array of numbers; got one of dtype"):
+            use()
 
 
 def test_losses_are_plain_floats():
@@ -260,7 +273,9 @@ def test_mean_squared_error_does_not_broadcast():
         ([["a", "b", "c"]] * 2, TypeError, "expected an array of numbers"),
         ([[1, 0, 0], [1, 1, 0]], ValueError, "label row 1 is no distribution: it sums to 2"),
         ([[0.5, 0.4, 0.0], [0, 0, 1]], ValueError, "label row 0 is no distribution: it sums to 0.9"),
-        ([[1.5, -0.5, 0.0], [0, 0, 1]], ValueError, "a smallest entry of -0.5"),
+        ([[1.5, -0.5, 0.0], [0, 0, 1]], ValueError, "label row 0 is no distribution: it sums to 1 with a smallest"),
+        ([[0, 0, 1], [1.5, -0.5, 0.0]], ValueError, "label row 1 is no distribution: it sums to 1 with a smallest"),
+        ([[0, 0, 1], [1.5, -0.5, 0.0]], ValueError, "a smallest entry of -0.5"),
         ([[0, 0, 1], [np.nan, 0, 1]], ValueError, "label row 1 is no distribution"),
         (np.ones((2, 3), bool), ValueError, "label row 0 is no distribution: it sums to 3"),
     ],
@@ -274,6 +289,16 @@ def test_labels_that_cannot_be_used_are_told_so(t, error, sentence):
     ):
         with pytest.raises(error, match=re.escape(sentence)):
             use()
+
+
+def test_probabilities_may_be_rounded_to_four_decimals_but_not_to_two():
+    for sum_of_row, usable in ((1 - 5e-4, True), (1 + 5e-4, True), (1 - 5e-3, False), (1 + 5e-3, False)):
+        t = np.array([[0.5, sum_of_row - 0.5]])
+        if usable:
+            assert np.array_equal(as_labels(t, (1, 2)), t)
+        else:
+            with pytest.raises(ValueError, match=f"it sums to {sum_of_row:g}"):
+                as_labels(t, (1, 2))
 
 
 def test_scores_of_three_axes_are_told_so():

@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import combinations
 
 import autograd
@@ -421,6 +422,9 @@ def test_apples_and_oranges():
 
 def test_plain_numbers_stay_plain():
     assert [type(v) for v in (MulLayer().forward(3, 4), AddLayer().forward(0.5, 1))] == [int, float]
+    for layer in AddLayer(), MulLayer():
+        layer.forward(3, 4)
+        assert [type(v) for v in layer.backward(2)] == [int, int]
 
 
 @pytest.mark.parametrize("layer", [AddLayer(), MulLayer()])
@@ -472,6 +476,7 @@ def test_saturated_units_are_flat_and_silent(layer):
         (np.ones((4, 3)), np.ones(4), ValueError, "W of shape (D, M) and b of shape (M,); got (4, 3) and (4,)"),
         (np.ones((4, 3)), np.ones((1, 3)), ValueError, "got (4, 3) and (1, 3)"),
         (np.ones(3), np.ones(3), ValueError, "got (3,) and (3,)"),
+        (np.ones((4, 3, 2)), np.ones((3, 2)), ValueError, "got (4, 3, 2) and (3, 2)"),
         (np.ones((4, 3), int), np.ones(3, int), TypeError, "one floating dtype; got int64 and int64"),
         ([[1, 2]], [1, 2], TypeError, "one floating dtype; got int64 and int64"),
         (np.ones((4, 3)), np.ones(3, np.float32), TypeError, "one floating dtype; got float64 and float32"),
@@ -488,6 +493,11 @@ def test_affine_refuses_batches_that_do_not_fit(shape):
     with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
         Affine(np.ones((4, 3)), np.ones(3)).forward(np.ones(shape))
     assert ("For a single sample write x[None, :]" in str(caught.value)) == (len(shape) == 1)
+
+
+def test_affine_of_one_number_a_sample_wants_a_batch_too():
+    with pytest.raises(ValueError, match=re.escape("with 1 numbers a sample; got shape (5,)")):
+        Affine(np.ones((1, 3)), np.ones(3)).forward(np.ones(5))
 
 
 def test_affine_uses_the_arrays_that_it_is_given():
@@ -546,7 +556,7 @@ def test_a_loss_takes_any_plain_number_from_upstream_and_stays_float32(layer):
     x = np.ones((2, 3), np.float32)
     layer.forward(x, one_hot([0, 1], 3))
     once = layer.backward() if isinstance(layer, SoftmaxWithLoss) else layer.backward(1)
-    for dout in 2, 2.0, np.float64(2), np.float32(2), np.array(2.0):
+    for dout in 2, 2.0, Fraction(2), np.float64(2), np.float32(2), np.array(2.0):
         twice = layer.backward(dout)
         assert np.allclose(twice, 2 * once)
         if isinstance(layer, SoftmaxWithLoss):
@@ -577,6 +587,10 @@ def test_mean_squared_error_of_pixels_does_not_wrap():
     layer = MeanSquaredError()
     assert layer.forward(np.array([[1]], np.uint8), np.array([[2]], np.uint8)) == 0.5
     assert layer.backward(1).tolist() == [[-1.0]]
+    pixel, single = np.array([[1]], np.uint8), np.array([[2]], np.float32)
+    for y, t in (pixel, single), (single, pixel):  # integers count as float64, whatever stands beside them
+        layer.forward(y, t)
+        assert layer.backward(1).dtype == np.float64
 
 
 # --- the textbook's faults: the check passes for the library and fails for the book ----------------------------

@@ -90,6 +90,18 @@ BOTH_WAYS = ((0, (1, 0)), (1, (1, 1)))
             lambda x, h, y, t, W2: (y[1] - t[1]) * y[1] * (1 - y[1]) * h[0],
             because="you found the gradient of w7, the third weight of the second layer",
         ),
+        mistake(
+            lambda x, h, y, t, W2: W2 @ ((y - t) * y * (1 - y)) * h * (1 - h) * x[0],
+            because="you found the gradients of w1 and w3 at once; asked is one number, that of w3",
+        ),
+        mistake(
+            lambda x, h, y, t, W2: np.sum((y - t) * y * (1 - y)) * np.sum(W2[1]) * h[1] * (1 - h[1]) * x[0],
+            because="you added before you multiplied; along each way the output's number meets its own weight",
+        ),
+        mistake(
+            lambda x, h, y, t, W2: W2[1] @ ((y - t) ** 2 / 2 * y * (1 - y)) * h[1] * (1 - h[1]) * x[0],
+            because="you began with the loss itself; begin with its slope, y − t",
+        ),
         mistake(lambda x, h, y, t, W2: [0.00049771], says="should be a number, but it is a list"),
         mistake(0.00049771, says="should be a function, but it is a number"),
     ),
@@ -168,6 +180,18 @@ def _biases(db1=RIGHT[0], db2=RIGHT[1], shared_b1=RIGHT[2], shared_b2=RIGHT[3]):
         ),
         mistake(*_biases(db1=[1.0, 1.0]), because="you gave the local gradient alone; multiply it by what arrives"),
         mistake(*_biases(db1=RIGHT[1], db2=RIGHT[0]), because="you swapped the two layers"),
+        mistake(
+            *_biases(db1=-DB1),
+            because="you gave the direction of the step; the gradient says where the loss rises",
+        ),
+        mistake(
+            *_biases(db1=0.35 - 0.5 * DB1),
+            because="you gave the biases after a step of learning; asked are their gradients",
+        ),
+        mistake(
+            *_biases(db1=[0.24130071, 0.24061340]),
+            because="you gave the slopes h (1 − h) of the sigmoids alone; multiply them by what arrives at h1 and h2",
+        ),
         mistake(
             *_biases(db2=[0.74136507, -0.21707153]),
             because="you gave the gradients at y1 and y2; the biases are added before the sigmoid",
@@ -306,6 +330,15 @@ FROM_BIASES, FROM_WEIGHTS = 10 * DROP * SHARE, 10 * DROP * (1 - SHARE)
     mistakes=(
         mistake(0.1 * FROM_WEIGHTS, SHARE, because="you left out the biases, which move as well this time"),
         mistake(0.1 * FROM_BIASES, SHARE, because="you left out the weights"),
+        mistake(
+            DROP / 2, SHARE, because="you halved it; the loss falls by slope times step, and there is no ½ in that"
+        ),
+        mistake(
+            0.1 * (FROM_WEIGHTS + RIGHT[2] ** 2 + RIGHT[3] ** 2),
+            SHARE,
+            because="you took one bias for each layer; here each of the four units has its own",
+        ),
+        mistake(0.5 * FROM_WEIGHTS, SHARE, because="this is the step of the chapter, with 0.5 and the weights alone"),
         mistake(5 * DROP, SHARE, because="you used the learning rate 0.5; here it is 0.1"),
         mistake(10 * DROP, SHARE, because="you left out the learning rate"),
         mistake(0.1 * DROP, SHARE, because="you squared the learning rate; only the gradient counts twice"),
@@ -405,6 +438,13 @@ def no_sigmoid_at_the_end(x, t, W1, b1, W2, b2, lr):
     return W1 - lr * x.T @ ds_hidden, W2 - lr * h.T @ ds_out
 
 
+def no_sigmoid_in_the_middle(x, t, W1, b1, W2, b2, lr):
+    h = x @ W1 + b1
+    y = sigmoid(h @ W2 + b2)
+    ds_out = (y - t) * y * (1 - y)
+    return W1 - lr * x.T @ (ds_out @ W2.T), W2 - lr * h.T @ ds_out
+
+
 @exercise(
     "A hidden layer of three",
     solution=one_step,
@@ -444,6 +484,10 @@ def no_sigmoid_at_the_end(x, t, W1, b1, W2, b2, lr):
             because="the outputs have no sigmoid in your network, neither forward nor backward",
         ),
         mistake(
+            no_sigmoid_in_the_middle,
+            because="the hidden units have no sigmoid in your network, neither forward nor backward",
+        ),
+        mistake(
             _step(difference=lambda y, t: t - y),
             because="you went uphill: either t − y in place of y − t, or a plus where the step is subtracted",
         ),
@@ -463,6 +507,7 @@ def no_sigmoid_at_the_end(x, t, W1, b1, W2, b2, lr):
         ),
         mistake(three_by_number, says="Is a size written into your function?"),
         mistake(writes_into_weights, says="changed its argument `W1`"),
+        mistake(lambda *a: (*one_step(*a), a[3], a[5]), says="should hold 2 values, but it holds 4"),
         mistake(lambda *a: one_step(*a)[0], says="should be a tuple, but it is an array"),
     ),
 )

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 
-from course_lib.exercises import exercise, mistake
+from course_lib.exercises import exercise, mistake, wording
 from course_lib.exercises.compare import NotYet, call, expect_equal, expect_function, remark
 
 
@@ -140,7 +141,7 @@ class KeepsTheRateElsewhere(Momentum):
 
 
 class SharesItsMemory(Momentum):
-    velocity = {}
+    velocity: ClassVar[dict] = {}
 
     def __init__(self, lr, momentum):
         self.lr, self.momentum = lr, momentum
@@ -178,7 +179,7 @@ class SharesItsMemory(Momentum):
         ),
         mistake(
             TakesAnAverage,
-            because="you multiplied the gradient by 1 − momentum; that is a running mean, here the gradient counts in full",
+            because="you multiplied the gradient by 1 − momentum, as for a running mean; here it counts in full",
         ),
         mistake(
             StepsTwice,
@@ -186,7 +187,7 @@ class SharesItsMemory(Momentum):
         ),
         mistake(
             StepsByTheOldVelocity,
-            because="you step by the old velocity; first the velocity gets its new value, then the parameter moves by it",
+            because="you step by the old velocity; it gets its new value first, and then the parameter moves by it",
         ),
         mistake(
             ScalesTheStepAgain,
@@ -210,21 +211,20 @@ class SharesItsMemory(Momentum):
 def momentum(answer):
     if not isinstance(answer, type):
         raise NotYet("`Momentum` should be a class: keep the line `class Momentum:` and fill in its methods.")
-    mine, reference = answer(0.1, 0.9), Momentum(0.1, 0.9)
+    mine, reference = answer(0.1, 0.8), Momentum(0.1, 0.8)
     for name, shared in vars(answer).items():
         if isinstance(shared, (dict, list)) and getattr(mine, name) is shared:
-            message = (
-                f"`{name}` stands in the class itself, where it is shared by all optimizers, and a second training "
-            )
             raise NotYet(
-                message + f"would begin with the velocity of the first. Make it in `__init__`, as `self.{name}`."
+                f"`{name}` stands in the class itself, so it is shared by all optimizers, and a second training would "
+                f"begin with the velocity of the first. Make it in `__init__`, as `self.{name}`."
             )
     arrays = {"W1": np.array([[1.0, -2.0], [0.5, 3.0]]), "W2": np.array([[0.3, -0.7], [2.0, 1.5]])}
     params, expected = dict(arrays), {name: array.copy() for name, array in arrays.items()}
-    found, wanted = {}, {}
+    found, cases = [], []
     for step in (1, 2, 3):
         grads = {"W1": np.array([[0.4, -1.0], [2.0, 0.6]]) / step, "W2": np.array([[1.5, -0.5], [0.2, 0.8]]) * step}
         given = {name: g.copy() for name, g in grads.items()}
+        before = {name: p.copy() for name, p in expected.items()}
         mine.update(params, given)
         reference.update(expected, grads)
         for name, array in arrays.items():
@@ -235,16 +235,22 @@ def momentum(answer):
                 )
             if not np.array_equal(given[name], grads[name]):
                 raise NotYet(f'`update` changed the gradients, `grads["{name}"]`. Compute a new array instead.')
-            found[f"{name} after step {step}"], wanted[f"{name} after step {step}"] = (
-                array.copy(),
-                expected[name].copy(),
-            )
-    for what, array in wanted.items():
-        with judged_by(list(found.values())):
-            expect_equal(found[what], array, what)
+            where = f"This is step {step}, with lr = 0.1 and momentum = 0.8. Before it:\n\n"
+            for kind, values in (("params", before), ("grads", grads)):
+                where += f'    {kind}["{name}"] = {wording.show(values[name])}\n'
+            found.append(array.copy())
+            cases.append((found[-1], expected[name].copy(), f'params["{name}"]', where.rstrip()))
+    for mine_now, right, what, where in cases:
+        with judged_by(found), remark(where):
+            expect_equal(mine_now, right, what)
     if getattr(mine, "lr", None) != 0.1:
         raise NotYet("The steps are right, but `fit` does not find the learning rate. Keep it in `self.lr`.")
-    return "Steps that agree add up to ten times their length here (1 / (1 − 0.9)); steps that disagree cancel."
+    return "With a momentum of 0.9, steps that agree add up to ten times their length; steps that disagree cancel."
+
+
+def _written(arrays: dict) -> str:
+    """A dictionary of arrays as Python that a reader could type."""
+    return "{" + ", ".join(f'"{name}": {wording.show(array)}' for name, array in arrays.items()) + "}"
 
 
 def with_decay(params, grads, decay):
@@ -353,12 +359,14 @@ def _decay_changes_params(params, grads, decay):
     ),
 )
 def weight_decay(answer):
-    params = {"W1": np.array([[1.0, -2.0, 4.0]]), "b1": np.array([3.0, 5.0, -1.0])}
-    grads = {"W1": np.array([[0.2, 0.1, -0.3]]), "b1": np.array([0.5, -0.4, 0.6])}
-    more = {"W2": np.array([[-6.0], [2.5]]), "b2": np.array([8.0]), **params}
-    expect_function(
-        answer, with_decay, (params, grads, 0.1), (more, {name: np.ones_like(p) for name, p in more.items()}, 0.01)
-    )
+    few = {"W1": np.array([[1.0, -2.0, 4.0]]), "b1": np.array([3.0, 5.0, -1.0])}
+    slopes = {"W1": np.array([[0.2, 0.1, -0.3]]), "b1": np.array([0.5, -0.4, 0.6])}
+    more = {"W2": np.array([[-6.0], [2.5]]), "b2": np.array([8.0]), **few}
+    expect_function(answer, with_decay)  # a function, at least
+    for params, grads, decay in ((few, slopes, 0.1), (more, {name: np.ones_like(p) for name, p in more.items()}, 0.01)):
+        with remark(f"    params = {_written(params)}\n    grads = {_written(grads)}"):
+            result = call(answer, params, grads, decay)
+            expect_equal(result, with_decay(params, grads, decay), f"with_decay(params, grads, {decay})")
     return "Large weights must now earn their size, step by step."
 
 
@@ -433,7 +441,7 @@ def he_weights(rows, columns, rng):
             lambda rows, columns, rng: np.sqrt(2 / rows) * rng.random((rows, columns)), says="should be close to 0"
         ),
         mistake(
-            lambda rows, columns, rng: np.sqrt(2 / rows) * np.random.standard_normal((rows, columns)),
+            lambda rows, columns, rng: np.sqrt(2 / rows) * np.random.default_rng().standard_normal((rows, columns)),
             says="The same `rng` gave different weights",
         ),
         mistake(
@@ -457,7 +465,7 @@ def he_initialisation(answer):
                 f"but it has the shape {np.shape(W)}.",
                 "shape",
             )
-        if not np.isclose(np.mean(W), 0, atol=0.02 * np.sqrt(2 / rows)):
+        if not np.isclose(np.mean(W), 0, atol=0.02 * np.std(W)):
             raise NotYet(f"The mean of your weights is {np.mean(W):.4f}; it should be close to 0.", "mean")
         what = f"standard deviation of he_weights({rows}, {columns}, rng)"
         expect_equal(float(np.std(W)), float(np.sqrt(2 / rows)), what, rtol=0.02)
@@ -580,7 +588,7 @@ def arithmetic():
         mistake(63, 62, 2, because="you gave the number of full batches; asked is what remains after them"),
         mistake(63, -32, 2, because="you took 63 full batches away; only 62 are full"),
         mistake(63, 31, 2, because="you divided by the number of steps; take away 62 batches of 64 images"),
-        mistake(63, 0, 2, because="4,000 were a multiple of 64 then; it is not"),
+        mistake(63, 0, 2, because="you left nothing over, but 4,000 is no multiple of 64"),
         mistake(63, 32, 4, because="the noise of a mean falls with the square root of the number, not with the number"),
         mistake(63, 32, 16, because="you squared the ratio of the sizes; the noise falls with its root"),
         mistake(63, 32, 0.5, because="you gave what the noise is multiplied by; asked is what it is divided by"),
@@ -665,6 +673,10 @@ def _sorts_the_list(accuracies, patience):
             because="you stop one epoch too late: `patience` epochs without a new best are enough",
         ),
         mistake(
+            lambda accuracies, patience: len(accuracies) - 1 - accuracies.index(max(accuracies)) == patience,
+            because="you ask whether the best was reached exactly `patience` epochs ago; earlier will do as well",
+        ),
+        mistake(
             _takes_the_last_best,
             because="you count an equal accuracy as a new best; only a higher one is",
         ),
@@ -711,13 +723,15 @@ def early_stopping(answer):
     expect_function(answer, should_stop)  # a function, at least
     cases = (
         ([0.5, 0.8, 0.7], 3),
-        ([0.9, 0.5, 0.6, 0.7, 0.65, 0.6], 3),
+        ([0.9, 0.5, 0.6, 0.7, 0.65, 0.62], 3),
         ([0.5, 0.8, 0.7, 0.75], 3),
         ([0.5, 0.8, 0.7, 0.75, 0.78], 3),
         ([0.3, 0.8, 0.8, 0.8], 2),
         ([0.9], 1),
         ([0.5, 0.6, 0.7, 0.8], 1),
         ([0.6, 0.5, 0.7, 0.6, 0.8, 0.7], 2),
+        ([0.4, 0.8, 0.7, 0.6], 2),
+        ([0.8, 0.9, 0.7], 2),
     )
     results = [call(answer, *case) for case in cases]
     for (accuracies, patience), result in zip(cases, results, strict=True):
