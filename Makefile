@@ -30,7 +30,7 @@ format: $(STAMP) ## format and lint the code and the notebooks
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-data: $(STAMP) ## download the full MNIST (11 MB) for chapter 7 into data/mnist
+data: $(STAMP) ## download the full MNIST (11 MB) into data/mnist
 	$(PY) -m course_lib.mnist
 
 notebooks: $(STAMP) ## execute the notebooks again and store their outputs (ONLY="notebooks/01*.ipynb")
