@@ -147,6 +147,7 @@ def shoot(page: Page, name: str) -> None:
     """The whole notebook in one tall picture (cut after 30,000 pixels, which is as far as Chromium goes)."""
     height = page.evaluate("() => document.querySelector('.jp-WindowedPanel-outer').scrollHeight")
     page.set_viewport_size({"width": 1280, "height": min(int(height) + 150, 16_000)})
+    page.evaluate("() => document.querySelector('.jp-WindowedPanel-outer').scrollTo(0, 0)")
     page.wait_for_timeout(500)
     page.screenshot(path=SHOTS / f"{name}.png")
     page.set_viewport_size({"width": 1280, "height": 1000})
