@@ -12,13 +12,13 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 import conftest
 from course_lib import exercises
 from course_lib.exercises import CORRECT, NOT_ATTEMPTED, NOT_YET, exercise, exercises_of, mistake, progress
 from course_lib.exercises.compare import NotYet, expect_equal, expect_function, expect_layer, no_warnings
+from tools.execute import run
 
 HINTS = ("Look.", "Look again.", "Look once more.")
 
@@ -748,7 +748,7 @@ def run_with_solutions(notebook, chapter):
         solved = nbformat.v4.new_code_cell(f"{source}\n\n{module}.{name}.check({arguments})")
         notebook.cells.insert(notebook.cells.index(stub) + 1, solved)
         pairs[name] = stub, solved
-    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    run(notebook, FOLDER)
     return {name: tuple(cell.outputs[-1].data["text/plain"] for cell in pair) for name, pair in pairs.items()}
 
 
