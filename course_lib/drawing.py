@@ -20,7 +20,7 @@ from pathlib import Path
 
 from course_lib.graph import Value, gradients, topological
 
-FORWARD, BACKWARD, INK, QUIET = "#0072B2", "#D55E00", "#222222", "#595959"
+FORWARD, BACKWARD, INK, QUIET = "#0072B2", "#BA5200", "#222222", "#595959"  # vermilion, darker: small letters need it
 FILL, HALO = "#EEF1F4", "#FCE0C8"  # of a named box, and behind the arrow of the current step
 FONT = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 SIGN, LARGE, SMALL, LINE = 20, 15, 13, 18  # font sizes, and the distance between lines of text

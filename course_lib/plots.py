@@ -176,7 +176,7 @@ def _matrix(axis, x, middle, inch, box, counts, bold):
     at = {"ha": "center", "va": "center"}
     axis.text(x - 0.13, middle, labels[0], rotation=90, fontsize=10, weight=weights[0], **at)
     axis.text(x + wide / 2, y + high + 0.13, labels[1], fontsize=10, weight=weights[1], **at)
-    axis.text(x + wide / 2, y - 0.2, name, fontsize=13, color=colour, weight="bold", **at)
+    axis.text(x + wide / 2, y - 0.2, name, fontsize=14, color=colour, weight="bold", **at)
 
 
 def layer_curves(layers: Mapping[str, object], x: np.ndarray) -> Figure:
