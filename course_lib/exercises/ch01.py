@@ -405,6 +405,11 @@ class MaxSticky(MaxLayer):
         return max(x, y)
 
 
+class MaxBySize(MaxTimesValue):
+    def backward(self, dout):
+        return (dout, 0) if abs(self.x) > abs(self.y) else (0, dout)
+
+
 class Min(MaxLayer):
     def forward(self, x, y):
         self.x_wins = x <= y
@@ -442,6 +447,7 @@ class Min(MaxLayer):
         mistake(Min, because="you returned the smaller of the two"),
         mistake(MaxTruth, because="you returned the comparison itself; multiplied by `dout` it becomes a gradient"),
         mistake(MaxLikeMul, because="you used the rule of multiplication, where the other factor counts"),
+        mistake(MaxBySize, says="the smaller input here"),
         mistake(MaxSticky, says="one that was used before does not"),
         mistake(MaxOnlyWinner, says="should be a tuple, but it is a number"),
     ),
@@ -449,7 +455,7 @@ class Min(MaxLayer):
 def maximum(answer):
     with remark("Nudge each of them: which one moves the result?"):
         expect_layer(answer, MaxLayer, 3.0, 8.0)
-        expect_layer(answer, MaxLayer, 6.0, -5.0)
+        expect_layer(answer, MaxLayer, -6.0, 5.0)
     return "A switch: it lets the gradient through on one side only. ReLU, in chapter 2, is the maximum of 0 and x."
 
 

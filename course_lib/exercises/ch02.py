@@ -2,9 +2,13 @@
 
 import inspect
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
 
 import numpy as np
 
+from course_lib import layers
 from course_lib.exercises import exercise, mistake
 from course_lib.exercises.compare import (
     NotYet,
@@ -16,7 +20,6 @@ from course_lib.exercises.compare import (
     remark,
 )
 from course_lib.functions import sigmoid
-from course_lib.layers import Relu
 
 POINTS = np.array([[0.7, -1.3, 2.1], [-0.4, 1.6, -2.2]])  # generic: no zero, no two of one size
 
@@ -29,6 +32,11 @@ def writes_into_dout(layer, x):
     before = dout.copy()
     layer.backward(dout)
     return not np.array_equal(dout, before)
+
+
+class Relu(layers.Relu):  # its backward as the chapter writes it, for the feedback shows these lines
+    def backward(self, dout):
+        return np.where(self.mask, 0, dout)
 
 
 class ZeroesInPlace(Relu):
@@ -124,6 +132,13 @@ def looks_at_forward_only(layer, x):
     return not np.array_equal(x, before)
 
 
+def forgets_forward(layer, x):
+    dout = np.random.default_rng(0).standard_normal(x.shape)
+    before = dout.copy()
+    layer.backward(dout)
+    return not np.array_equal(dout, before)
+
+
 @exercise(
     "Find the layer that writes into its argument",
     solution=writes_into_dout,
@@ -164,6 +179,7 @@ def looks_at_forward_only(layer, x):
         mistake(gives_the_output, says="what `forward` returned"),
         mistake(swaps_true_and_false, says="True and False swapped"),
         mistake(looks_at_forward_only, says="never called `layer.backward`"),
+        mistake(forgets_forward, says="before `layer.backward`"),
         mistake(Relu, says="`Relu` is called with 2 arguments"),
     ),
 )
@@ -192,10 +208,15 @@ def _expect_telling_dout(answer):
     given = []
 
     class Records:
+        forward_ran = False
+
         def forward(self, x):
+            self.forward_ran = True
             return x + 0.125
 
         def backward(self, dout):
+            if not self.forward_ran:
+                raise NotYet("Run `layer.forward(x)` before `layer.backward`, which needs what forward keeps.")
             given.append(np.array(dout))
             return dout * 1
 
@@ -228,6 +249,35 @@ def clips(x):
     return 1 / (1 + np.exp(-np.clip(x, -500, 500)))
 
 
+def silences(x):
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-x))
+
+
+def silences_both_branches(x):
+    with np.errstate(all="ignore"):
+        return chooses_too_late(x)
+
+
+@contextmanager
+def exp_that_tells() -> Iterator[None]:
+    """Inside this block an overflow of `np.exp` makes the answer wrong, even where the warning is silenced."""
+    exp = np.exp
+
+    def telling(*args, **kwargs):
+        with np.errstate(over="raise"):
+            try:
+                return exp(*args, **kwargs)
+            except FloatingPointError:
+                raise NotYet(
+                    "The values are right, but exp is still taken of a large positive number: it overflows, and only "
+                    "the warning is silenced. Rewrite the formula, so that there is nothing to silence."
+                ) from None
+
+    with patch.object(np, "exp", telling):
+        yield
+
+
 @exercise(
     "A sigmoid that never overflows",
     solution=stable_sigmoid,
@@ -244,6 +294,8 @@ def clips(x):
         mistake(lambda x: np.exp(x) / (1 + np.exp(x)), says="overflow encountered in exp"),
         mistake(chooses_too_late, says="`np.where` computes both of its branches for every element"),
         mistake(clips, says="In float32"),
+        mistake(silences, says="only the warning is silenced"),
+        mistake(silences_both_branches, says="only the warning is silenced"),
         mistake(
             lambda x: 1 / (1 + np.exp(-np.abs(x))),
             because="you took |x| in the whole formula, which gives negative numbers the value of positive ones; "
@@ -266,13 +318,17 @@ def clips(x):
 )
 def sigmoid_without_overflow(answer):
     expect_function(answer, stable_sigmoid, (np.array([-2.0, -0.5, 0.0, 1.0, 3.0]),))
+    wide = np.array([-1000.0, -500.0, 500.0, 1000.0])
+    narrow = np.array([-100.0, -89.0, 89.0, 100.0], dtype=np.float32)
     with no_warnings(
         "Somewhere exp is taken of a large positive number. (`np.where` computes both of its branches for every "
         "element and chooses afterwards.)"
     ):
-        expect_function(answer, stable_sigmoid, (np.array([-1000.0, -500.0, 500.0, 1000.0]),))
+        expect_function(answer, stable_sigmoid, (wide,))
     with no_warnings("In float32, where many networks are trained, exp overflows beyond 88 already."):
-        expect_function(answer, stable_sigmoid, (np.array([-100.0, -89.0, 89.0, 100.0], dtype=np.float32),))
+        expect_function(answer, stable_sigmoid, (narrow,))
+    with exp_that_tells():
+        expect_function(answer, stable_sigmoid, (wide,), (narrow,))
     return "Right from −1000 to 1000, in float64 and in float32, and without a warning."
 
 
@@ -729,6 +785,11 @@ class SwishForgetsFactor(Swish):
         return dout * (self.s + self.s * (1 - self.s))
 
 
+class SwishNoDout(Swish):
+    def backward(self, dout):
+        return self.s + self.x * self.s * (1 - self.s)
+
+
 class SwishHalfDout(Swish):
     def backward(self, dout):
         return dout * self.s + self.x * self.s * (1 - self.s)
@@ -779,6 +840,7 @@ class SwishIsSigmoid(Swish):
             SwishForgetsFactor,
             because="the branch through σ lacks a factor: the product hands it `dout` times x, not `dout` alone",
         ),
+        mistake(SwishNoDout, because="you returned the derivative alone; the chain rule multiplies it by `dout`"),
         mistake(SwishHalfDout, because="only one of the branches is multiplied by `dout`; both must be"),
         mistake(
             SwishUsesOutput,

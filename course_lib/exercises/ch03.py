@@ -247,6 +247,11 @@ def one_maximum(x):
     return e / e.sum(axis=1, keepdims=True)
 
 
+def row_maximum_whole_sum(x):
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum()
+
+
 def half_shifted(x):
     return np.exp(x - x.max(axis=1, keepdims=True)) / np.exp(x).sum(axis=1, keepdims=True)
 
@@ -283,6 +288,7 @@ def _scores_batch(batch, name):
         mistake(PASSES, FAILS, over_samples, because="you summed over axis 0, the samples; the classes are axis 1"),
         mistake(PASSES, FAILS, times_n, because="you scaled by N: now the rows sum to 1 on average, but not each"),
         mistake(PASSES, FAILS, suspect, because="`repaired` still normalises the whole batch"),
+        mistake(PASSES, FAILS, row_maximum_whole_sum, because="your maximum is the row's, but your sum is the batch's"),
         mistake(PASSES, FAILS, not_kept, says="keepdims=True"),
         mistake(PASSES, FAILS, one_maximum, says="Each row needs its own maximum"),
         mistake(PASSES, FAILS, half_shifted, because="you shifted the scores above the fraction bar, but not below it"),
@@ -473,6 +479,10 @@ LABELS = np.array([1, 0])
         mistake((PROBABILITIES - one_hot(LABELS, 3)) / 6, because="you divided by all 6 numbers, not by the 2 samples"),
         mistake((PROBABILITIES - one_hot((LABELS - 1) % 3, 3)) / 2, because="you counted the classes from 1"),
         mistake(PROBABILITIES, because="you gave the probabilities as they are; take the labels off, and divide by N"),
+        mistake(
+            [[0, -0.4, 0], [-0.25, 0, 0]],
+            because="you gave a gradient to the right class alone; all scores stand in the sum of the softmax",
+        ),
         mistake([[0.05, -0.4, 0.35], [-0.25, 0.125]], says="two rows of three numbers"),
         mistake(PROBABILITIES / 2, because="you did not subtract the labels"),
         mistake(
@@ -714,6 +724,12 @@ class Summed(MeanSquaredError):
         return super().forward(y, t) * len(y)
 
 
+class OverOutputs(MeanSquaredError):
+    def forward(self, y, t):
+        super().forward(y, t)
+        return np.sum((y - t) ** 2) / (2 * y.shape[1])
+
+
 class NotSquared(MeanSquaredError):
     def forward(self, y, t):
         super().forward(y, t)
@@ -795,9 +811,10 @@ class Both(MeanSquaredError):
     ),
     mistakes=(
         mistake(OverAllNumbers, because="you took `np.mean`, which divides by all numbers and has no ½; divide by 2N"),
-        mistake(HalfOverAllNumbers, because="you took `np.mean`, which divides by all N·D numbers; divide by N"),
+        mistake(HalfOverAllNumbers, because="you took `np.mean`, which divides by all N·M numbers; divide by N"),
         mistake(NoHalf, because="you left out the ½"),
         mistake(Summed, because="you did not divide by the number of samples"),
+        mistake(OverOutputs, because="you divided by the number of outputs; N is the number of rows"),
         mistake(NotSquared, because="you did not square the differences"),
         mistake(NotAveragedBack, because="you averaged the loss but not its gradient, which is N times too large now"),
         mistake(TwiceBack, because="you forgot that the ½ cancels the 2 of the derivative"),

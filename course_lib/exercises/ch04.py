@@ -102,6 +102,10 @@ BOTH_WAYS = ((0, (1, 0)), (1, (1, 1)))
             lambda x, h, y, t, W2: W2[1] @ ((y - t) ** 2 / 2 * y * (1 - y)) * h[1] * (1 - h[1]) * x[0],
             because="you began with the loss itself; begin with its slope, y − t",
         ),
+        mistake(
+            lambda x, h, y, t, W2: (y - t) * y * (1 - y) * W2[1] * h[1] * (1 - h[1]) * x[0],
+            because="you kept the two ways apart; where they meet, at h2, they add",
+        ),
         mistake(lambda x, h, y, t, W2: [0.00049771], says="should be a number, but it is a list"),
         mistake(0.00049771, says="should be a function, but it is a number"),
     ),
@@ -123,7 +127,7 @@ def one_weight(answer):
     )
     # The other one first: in the classic x2 is twice x1, so two mistakes give the same number.
     expect_function(answer, slope_of_w3, other, classic, atol=1e-12)
-    return "Seven multiplications along two ways, and one addition where they meet."
+    return "Nine multiplications along two ways, and one addition where they meet."
 
 
 # ---------------------------------------------------------------- the biases
@@ -242,6 +246,8 @@ NUMBERS = {
     **{"h1": 0.59326999, "h2": 0.59688438, "y1": 0.75136507, "y2": 0.77292847},
     **{"dy1": 0.74136507, "dy2": -0.21707153, "ds3": 0.13849856, "ds4": -0.03809824},
     **{"dh1": 0.03635031, "dh2": 0.04137032, "ds1": 0.00877135, "ds2": 0.00995425},
+    **{"dw1": 0.00043857, "dw2": 0.00087714, "dw3": 0.00049771, "dw4": 0.00099543},
+    **{"dw5": 0.08216704, "dw6": 0.08266763, "dw7": -0.02260254, "dw8": -0.02274024},
 }
 
 
@@ -257,7 +263,7 @@ def index_error():
     solution=index_error,
     hints=(
         "Write down how the new w7 is computed, with all its factors. Their number differs from ours only from the "
-        "fourth decimal on, so the factor they used must be close to the right one.",
+        "fifth decimal on, so the factor they used must be close to the right one.",
         "The new w7 is `w7 - 0.5 * ds4 * h1`. Solve 0.50 − 0.5 · ds4 · (?) = 0.51137 for the question mark, with "
         "ds4 = −0.03809824, and look for that number in the forward pass.",
         "0.01137 / (0.5 · 0.03809824) is about 0.5969. One of the two hidden outputs begins like that, and it is not "
@@ -268,6 +274,7 @@ def index_error():
         mistake("ds3", "ds4", says="they would have got 0.45891648"),
         mistake("y1", "h1", says="they would have got 0.51431284"),
         mistake("w8", "w7", says="they would have got 0.56130127"),
+        mistake("dw6", "dw7", says="they would have got 0.45866619"),
         mistake("w5", "w6", says="does not stand in the formula"),
         mistake("w8", "w6", says="does not stand in the formula"),
         mistake("x1", "x2", says="does not stand in the formula"),
@@ -286,14 +293,16 @@ def worksheet(wrong, right):
             raise NotYet(message, name, text)
     if (used, instead) == ("h1", "h2"):
         raise NotYet("These are the two numbers.", "both", (used, instead))
-    if instead not in ("w7", "ds4", "h1"):
+    if instead not in ("w7", "ds4", "h1", "dw7"):
         message = f"`right` is '{instead}', which does not stand in the formula for w7: the new w7 is "
         raise NotYet(message + "w7 − 0.5 · ds4 · h1.", "right", instead)
-    w7, ds4, h1 = (NUMBERS[used if name == instead else name] for name in ("w7", "ds4", "h1"))
-    result = w7 - 0.5 * ds4 * h1
+    theirs = NUMBERS | {instead: NUMBERS[used]}
+    result = theirs["w7"] - 0.5 * (theirs["dw7"] if instead == "dw7" else theirs["ds4"] * theirs["h1"])
     if round(result, 5) != 0.51137:
         message = f"With {used} in place of {instead} they would have got {result:.8f}, and they got 0.51137."
         raise NotYet(message, "both", (used, instead))
+    if instead == "dw7":
+        return "dw8 in place of dw7: that is ds4 · h2 in place of ds4 · h1, so it was h2 in place of h1."
     return "h2 in place of h1. The two differ by less than one percent, which is why so many copied it."
 
 
@@ -379,7 +388,7 @@ def how_far(drop, share):
 def one_step(x, t, W1, b1, W2, b2, lr):
     h = sigmoid(x @ W1 + b1)
     y = sigmoid(h @ W2 + b2)
-    ds_out = (y - t) * y * (1 - y)
+    ds_out = (y - t) * y * (1 - y) / len(x)  # the loss is a mean over the samples
     ds_hidden = (ds_out @ W2.T) * h * (1 - h)  # the old W2
     return W1 - lr * x.T @ ds_hidden, W2 - lr * h.T @ ds_out
 
@@ -388,7 +397,8 @@ def _step(
     output_slope=lambda y: y * (1 - y),
     hidden_slope=lambda h: h * (1 - h),
     carried=lambda ds, W2, new_W2: ds @ W2.T,
-    difference=lambda y, t: y - t,
+    difference=lambda y, t: (y - t) / len(y),
+    product=lambda turned, ds: turned @ ds,
     rate=lambda lr: lr,
 ):
     """The step of learning with one of its parts replaced."""
@@ -397,9 +407,9 @@ def _step(
         h = sigmoid(x @ W1 + b1)
         y = sigmoid(h @ W2 + b2)
         ds_out = difference(y, t) * output_slope(y)
-        new_W2 = W2 - rate(lr) * h.T @ ds_out
+        new_W2 = W2 - rate(lr) * product(h.T, ds_out)
         ds_hidden = carried(ds_out, W2, new_W2) * hidden_slope(h)
-        return W1 - rate(lr) * x.T @ ds_hidden, new_W2
+        return W1 - rate(lr) * product(x.T, ds_hidden), new_W2
 
     return step
 
@@ -450,10 +460,10 @@ def no_sigmoid_in_the_middle(x, t, W1, b1, W2, b2, lr):
     solution=one_step,
     hints=(
         "Write the forward pass first: four lines, or the four layers of this chapter. Then walk backward, and let the "
-        "shapes help: x (1, 2), W1 (2, 3), h (1, 3), W2 (3, 2), y (1, 2). A gradient has the shape of its variable.",
-        "At the output pre-activations arrives `(y - t) * y * (1 - y)`, of shape (1, 2). To get to h, of shape (1, 3), "
-        "it must be multiplied by the turned W2, the old one. Then the hidden sigmoid; and the gradient of a weight "
-        "matrix is the turned input of its layer times what arrives at its output.",
+        "shapes help: x (N, 2), W1 (2, 3), h (N, 3), W2 (3, 2), y (N, 2). A gradient has the shape of its variable.",
+        "At the output pre-activations arrives `(y - t) * y * (1 - y) / N`, of shape (N, 2). To get to h, of shape "
+        "(N, 3), it must be multiplied by the turned W2, the old one. Then the hidden sigmoid; and the gradient of a "
+        "weight matrix is the turned input of its layer times what arrives at its output.",
         "With `ds_out` for the first: `ds_hidden = (ds_out @ W2.T) * h * (1 - h)`. Then dW2 is `h.T @ ds_out` and dW1 "
         "is `x.T @ ds_hidden`. Compute both before you change anything, and return `W1 - lr * dW1` and "
         "`W2 - lr * dW2`, as two new arrays.",
@@ -469,7 +479,15 @@ def no_sigmoid_in_the_middle(x, t, W1, b1, W2, b2, lr):
         ),
         mistake(
             _step(carried=lambda ds, W2, new_W2: W2 @ ds),
-            because="you have the factors in the wrong order; with samples in rows it is `ds @ W2.T`",
+            says="The shapes: x (1, 2), W1 (2, 3), h (1, 3), W2 (3, 2), y (1, 2).",
+        ),
+        mistake(
+            _step(product=lambda turned, ds: turned * ds),
+            says="`*` does the same for one sample only",
+        ),
+        mistake(
+            _step(difference=lambda y, t: y - t),
+            because="you added the samples up; the loss is their mean, so divide by N",
         ),
         mistake(
             _step(hidden_slope=lambda h: 1),
@@ -521,16 +539,21 @@ def three_hidden(answer):
         np.array([0.60, 0.55]),
         0.2,
     )
-    expect_function(answer, one_step, case, rtol=1e-7)
     four = np.array([[0.2, -0.5, 0.9, 0.4], [-0.1, 0.3, -0.7, 0.8]])
     larger = (*case[:2], four, np.ones(4), four.T, case[5], case[6])
-    question = "This network has four hidden units. Is a size written into your function?"
-    with remark(question):
-        try:
-            expect_function(answer, one_step, larger, rtol=1e-7)
-        except (ValueError, IndexError) as caught:
-            raise NotYet(f"{wording.report(caught)}\n\n{question}") from caught
-    return "Not a line of it knows how many units there are. The same function would train a network of thousands."
+    x = np.array([[0.05, 0.10], [0.8, -0.3], [-0.6, 0.9], [0.4, 0.7], [-0.2, -0.5]])
+    batch = (x, x[::-1] ** 2, *case[2:])
+    for arguments, note in (
+        (case, "The shapes: x (1, 2), W1 (2, 3), h (1, 3), W2 (3, 2), y (1, 2)."),
+        (larger, "This network has four hidden units. Is a size written into your function?"),
+        (batch, "Five samples: `@` sums over them (`*` does the same for one sample only), and the loss is the mean."),
+    ):
+        with remark(note):
+            try:
+                expect_function(answer, one_step, arguments, rtol=1e-7)
+            except (ValueError, IndexError) as caught:
+                raise NotYet(wording.report(caught), "exception", wording.exception(caught)) from caught
+    return "Not a line of it knows how many units or samples there are. The same would train a network of thousands."
 
 
 # ---------------------------------------------------------------- ReLU

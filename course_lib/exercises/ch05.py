@@ -65,13 +65,17 @@ def best_h(size, third, eps):
             lambda size, third, eps: (3 * eps * size) ** (1 / 3),
             because="you left `third` out; the more the function bends, the smaller h must be",
         ),
+        mistake(
+            lambda size, third, eps: (3 * eps / third) ** (1 / 3),
+            because="you left `size` out; large values have more round-off, which wants a larger h",
+        ),
         mistake(lambda size, third, eps: 1e-4, because="you gave one number, whatever the function"),
     ),
 )
 def choose_h(answer):
     double, single = (float(np.finfo(dtype).eps) for dtype in (np.float64, np.float32))
     small = {"rtol": 1e-3, "atol": 0}  # a search on a fine grid is an answer, too
-    expect_function(answer, best_h, (2.0, 0.5, single), (1e6, 1.0, double), (1.0, 4.0, double), **small)
+    expect_function(answer, best_h, (5.0, 0.5, single), (1e6, 1.0, double), (1.0, 4.0, double), **small)
     return (
         f"For a function of size and third derivative 1 it gives {best_h(1, 1, double):.0e} in float64 and "
         f"{best_h(1, 1, single):.0e} in float32; for one of size a million, {best_h(1e6, 1, double):.0e}."
@@ -162,6 +166,16 @@ def _nudges_a_copy(f, x, h=1e-4):
     return numerical_gradient(f, x.copy(), h)
 
 
+def _alone(f, x, h=1e-4):
+    return np.array([(f(v + h) - f(v - h)) / (2 * h) for v in x.flat]).reshape(x.shape)
+
+
+def _returns_too_early(f, x, h=1e-4):
+    gradient = np.zeros_like(x)
+    gradient.flat[0] = numerical_gradient(f, x, h).flat[0]
+    return gradient
+
+
 def _its_own_h(f, x, h=1e-4):
     return numerical_gradient(f, x, 1e-4)
 
@@ -205,6 +219,11 @@ def _weighted_cubes(x):
         mistake(
             _nudges_a_copy,
             because="you nudged a copy, which this f does not look at; nudge x itself, and put each number back",
+        ),
+        mistake(_alone, because="you gave f one number by itself; f wants the whole of x, with that number nudged"),
+        mistake(
+            _returns_too_early,
+            because="only the first number has its slope: the `return` may stand inside the loop",
         ),
         mistake(_its_own_h, because="you used a fixed h instead of the one that was given"),
     ),
@@ -427,6 +446,11 @@ def _by_allclose(layer, x):
             "random numbers",
         ),
         mistake(
+            _judged(dout_of=lambda y: y),
+            because="you took y for `dout`; it is never negative behind a ReLU, which hides a wrong test; take random "
+            "numbers",
+        ),
+        mistake(
             _judged(error=lambda a, b: np.mean(np.abs(a - b))),
             because="you took the absolute difference, which is small wherever the gradient is small (`np.allclose` "
             "does so below 1e-8)",
@@ -631,8 +655,8 @@ def diagnosis_2():
             "last_layer",
             "x",
             "sum and mean",
-            because="you suspected the average; but the loss is a mean here, "
-            "and the report tells of no constant factor",
+            because="you took the factor of 3 between those two numbers for one in N; but the report would say that "
+            "it is the same everywhere, and the loss is a mean here",
         ),
         mistake(
             "last_layer",

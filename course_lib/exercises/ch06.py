@@ -199,7 +199,8 @@ class SharesItsMemory(Momentum):
         ),
         mistake(
             ReturnsTheResult,
-            because="`update` works on copies, and nobody takes what it returns; it must change the arrays in `params`",
+            because="nothing in `params` has moved: the velocity was added to copies, or to nothing at all; `update` "
+            "must change the arrays in `params`",
         ),
         mistake(MakesNewArrays, says="a new array"),
         mistake(WritesIntoGrads, says="changed the gradients"),
@@ -354,7 +355,11 @@ def _decay_changes_params(params, grads, decay):
             lambda params, grads, decay: {n: g + decay * params[n] for n, g in grads.items() if n.startswith("W")},
             says="lacks the key 'b1'",
         ),
-        mistake(_decay_changes_grads, says="changed its argument `grads`"),
+        mistake(
+            _decay_changes_grads,
+            because="you used `+=`, which writes into the arrays of `grads` (also through `dict(grads)` or "
+            "`grads.copy()`, which copy the dictionary and not its arrays); write `grads[name] + ...`",
+        ),
         mistake(_decay_changes_params, says="changed its argument `params`"),
     ),
 )
@@ -365,7 +370,11 @@ def weight_decay(answer):
     expect_function(answer, with_decay)  # a function, at least
     for params, grads, decay in ((few, slopes, 0.1), (more, {name: np.ones_like(p) for name, p in more.items()}, 0.01)):
         with remark(f"    params = {_written(params)}\n    grads = {_written(grads)}"):
-            result = call(answer, params, grads, decay)
+            try:
+                result = call(answer, params, grads, decay)
+            except NotYet as reason:
+                reason.message = reason.message.replace(": it was a dictionary and became a dictionary", "")
+                raise
             expect_equal(result, with_decay(params, grads, decay), f"with_decay(params, grads, {decay})")
     return "Large weights must now earn their size, step by step."
 
