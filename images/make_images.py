@@ -5,11 +5,14 @@ With `--check` nothing is written, and the exit status is 1 if a committed pictu
 
 from __future__ import annotations
 
+import re
 import sys
+import textwrap
 from html import escape
 from pathlib import Path
 
 from course_lib.drawing import FILL, FONT, FORWARD, INK, LARGE, LINE, MARGIN, QUIET, SMALL, Picture, draw
+from course_lib.exercises import ch01
 from course_lib.graph import Value
 
 FOLDER = Path(__file__).parent
@@ -74,7 +77,78 @@ def course_map():
     return Picture("\n".join([*parts, "</svg>\n"]), alt, "Map of the course", width)
 
 
-PICTURES = {"apples.svg": apples, "course_map.svg": course_map}
+ANSWER = """\
+class SubLayer:
+    def forward(self, x, y):
+        return x - y
+
+    def backward(self, dout):
+        return dout, dout
+
+ch01.subtraction.check(SubLayer)"""
+CODE_FONT = "Menlo, Consolas, 'DejaVu Sans Mono', monospace"
+CELL, CELL_EDGE, BAD, BAD_EDGE, BAD_INK = "#F7F7F7", "#BDBDBD", "#FDF1F0", "#C9736D", "#842029"
+COLUMNS = 98  # characters in a line of feedback
+
+
+def feedback():
+    """A wrong answer to exercise 1.2, and what the check really says to it."""
+    names = {"ch01": ch01}
+    definition, _, check = ANSWER.rpartition("\n")
+    exec(definition, names)
+    said = eval(check, names)
+    paragraphs = [
+        part.splitlines() if part.startswith("    ") else textwrap.wrap(part, COLUMNS)
+        for part in repr(said).split("\n\n")
+    ]
+    answer = ANSWER.splitlines()
+    width, top = 720, MARGIN
+    middle = top + 24 + LINE * len(answer)
+    texts = [_code(MARGIN + 16, top + 26 + LINE * i, line, INK) for i, line in enumerate(answer)]
+    y = middle + 42
+    for lines in paragraphs:
+        for line in lines:
+            line = line.replace(said.heading, "**")
+            indented = line.startswith("    ")
+            texts.append(_code(MARGIN + 32, y, line.strip(), BAD_INK) if indented else _prose(y, line, said.heading))
+            y += LINE
+        y += LINE // 2
+    height = y + MARGIN - 6
+    size = f'width="{width}" height="{height}"'
+    boxes = [
+        (top, middle - top, CELL, CELL_EDGE),
+        (middle + 16, height - MARGIN - middle - 16, BAD, BAD_EDGE),
+    ]
+    alt = f"The class SubLayer, whose backward returns dout, dout, is handed to a check, which says: {said!r}"
+    alt = " ".join(alt.split())
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size} font-family="{FONT}" '
+        f'viewBox="0 0 {width} {height}">',
+        f"<title>Feedback to a wrong answer</title>\n<desc>{escape(alt)}</desc>",
+        f'<rect {size} rx="8" fill="#FFFFFF"/>',
+        *(
+            f'<rect x="{MARGIN}" y="{y}" width="{width - 2 * MARGIN}" height="{high}" rx="4" fill="{fill}" '
+            f'stroke="{edge}"/>'
+            for y, high, fill, edge in boxes
+        ),
+        *texts,
+    ]
+    return Picture("\n".join([*parts, "</svg>\n"]), alt, "Feedback to a wrong answer", width)
+
+
+def _code(x, y, line, colour):
+    style = f'xml:space="preserve" font-family="{CODE_FONT}" font-size="{SMALL}" fill="{colour}"'
+    return f'<text x="{x}" y="{y}" {style}>{escape(line)}</text>'
+
+
+def _prose(y, line, heading):
+    """A line of feedback: its heading, marked by two stars, in bold, and what stands in backticks as code."""
+    marked = escape(line).replace("**", f'<tspan font-weight="bold">{heading}</tspan>')
+    marked = re.sub(r"`([^`]+)`", rf'<tspan font-family="{CODE_FONT}">\1</tspan>', marked)
+    return f'<text x="{MARGIN + 16}" y="{y}" font-size="{LARGE - 1}" fill="{BAD_INK}">{marked}</text>'
+
+
+PICTURES = {"apples.svg": apples, "course_map.svg": course_map, "feedback.svg": feedback}
 
 
 def stale(folder=FOLDER):
