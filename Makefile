@@ -9,12 +9,12 @@ STAMP := .venv/installed
 # Kernels come from this environment, never from one the user installed elsewhere.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help lab test lint format data notebooks browser matrix bench mutants clean
+.PHONY: help lab test lint format data notebooks browser accessibility matrix bench mutants classroom clean
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
 	@echo "make VERB, where VERB is one of:"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1~\2/p' Makefile | tr '~' '\t' | expand -t 14
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1~\2/p' Makefile | tr '~' '\t' | expand -t 17
 
 lab: $(STAMP) ## open the course in JupyterLab (ARGS="--no-browser" and the like are passed on)
 	$(PY) -m jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(ALLOW_ROOT) $(ARGS)
@@ -39,6 +39,9 @@ notebooks: $(STAMP) ## execute the notebooks again and store their outputs (ONLY
 browser: .venv/browser ## open and run every notebook in a real JupyterLab, in both themes (needs a Chromium)
 	$(PY) tools/browser.py $(ARGS)
 
+accessibility: .venv/browser ## check every notebook with axe-core, in both themes (needs a Chromium)
+	$(PY) tools/accessibility.py $(ARGS)
+
 matrix: $(STAMP) ## run the tests with each Python, old and new packages, other kernels and languages
 	$(PY) tools/matrix.py $(ARGS)
 
@@ -47,6 +50,9 @@ bench: $(STAMP) ## measure speed and memory against textbook-style code
 
 mutants: $(STAMP) ## plant a fault in every formula of the layers; the tests must catch each (ARGS="--only Relu")
 	OPENBLAS_NUM_THREADS=1 $(PY) tests/mutants.py $(ARGS)
+
+classroom: $(STAMP) ## run a chapter in many kernels at once from one read-only folder (ARGS="--kernels 20")
+	$(PY) -m tools.classroom $(ARGS)
 
 clean: ## remove the environment and all caches (the downloaded data stay)
 	rm -rf .venv .browser .matrix build *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage

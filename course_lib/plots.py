@@ -11,9 +11,11 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+BLUE, VERMILION, GREEN, PURPLE, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000"  # Okabe and Ito's
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, BLACK)  # without those too pale for a line on white
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+INK = {BLUE: BLUE, VERMILION: "#BA5200"}  # for letters, which need more contrast than lines
+GREY = "#8C8C8C"
 
 
 def use_course_style() -> None:
@@ -71,7 +73,7 @@ def training_curves(history) -> Figure:
     """The loss of every step with its moving average, and the accuracies after each epoch, side by side."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.8, 3.4))
     steps = np.arange(1, len(history.loss) + 1)
-    left.plot(steps, history.loss, color=SKY, linewidth=0.8, alpha=0.7, linestyle="-", label="each mini-batch")
+    left.plot(steps, history.loss, color=GREY, linewidth=0.8, linestyle="-", label="each mini-batch")
     width = min(50, len(history.loss))
     left.plot(*moving_average(history.loss, width), color=BLUE, linestyle="-", label=f"mean of {width} steps")
     left.set(xlabel="step", ylabel="loss (nats)", ylim=(0, None))
@@ -113,7 +115,7 @@ def confusion(counts: np.ndarray) -> Figure:
     axis.imshow(mistakes, cmap="Oranges")
     axis.grid(False)
     for i, j in np.ndindex(counts.shape):
-        dark = mistakes[i, j] > 0.6 * mistakes.max()
+        dark = mistakes[i, j] > 0.77 * mistakes.max()
         if counts[i, j]:
             axis.text(j, i, counts[i, j], ha="center", va="center", fontsize=9, color="white" if dark else "black")
     labels = range(len(counts))
@@ -176,7 +178,7 @@ def _matrix(axis, x, middle, inch, box, counts, bold):
     at = {"ha": "center", "va": "center"}
     axis.text(x - 0.13, middle, labels[0], rotation=90, fontsize=10, weight=weights[0], **at)
     axis.text(x + wide / 2, y + high + 0.13, labels[1], fontsize=10, weight=weights[1], **at)
-    axis.text(x + wide / 2, y - 0.2, name, fontsize=14, color=colour, weight="bold", **at)
+    axis.text(x + wide / 2, y - 0.2, name, fontsize=13, color=INK[colour], weight="bold", **at)
 
 
 def layer_curves(layers: Mapping[str, object], x: np.ndarray) -> Figure:

@@ -180,9 +180,10 @@ def test_progress_bars_are_not_stored(stored):
     assert [output.data for output in outputs] == [{"text/plain": "6"}]
 
 
-def test_ignored_outputs_are_stored_as_plain_text_only(stored):
-    (output,) = cells_of(stored[0])["ignored"].outputs
-    assert output.output_type == "stream" and output.text.strip().isdigit()
+def test_of_ignored_outputs_what_is_printed_and_plotted_is_stored(stored):
+    printed, plotted = cells_of(stored[0])["ignored"].outputs
+    assert printed.output_type == "stream" and printed.text.strip().isdigit()
+    assert plotted.output_type == "display_data" and "image/png" in plotted.data
 
 
 def test_a_second_run_changes_nothing_and_an_error_is_shown(stored, tmp_path):

@@ -283,6 +283,7 @@ def boxes_survive_jupyterlab(notebook, path):
     for label, cell in cells(notebook, "markdown"):
         for pattern, why in {
             r"\balert-warning\b": "alert-warning is too pale to read",
+            r'class="alert [\w-]+"(?! style="color: #222222")': "the dark theme needs dark letters in a box",
             r"^>\s*\[!\w+\]|^:::": "this kind of box is shown raw",
             r"^\s*[-*] \[[ x]\] ": "task lists are shown raw",
             r"background(-color)?\s*:": "a background colour breaks the dark theme",
@@ -420,6 +421,7 @@ BROKEN = [
     ("code_is_honest", source("import sys\nsys.path.insert(0, '..')")),
     ("code_is_honest", source("if True:\n    from numpy import *")),
     ("boxes_survive_jupyterlab", markdown('<div class="alert alert-warning">\n\nNo.\n\n</div>')),
+    ("boxes_survive_jupyterlab", markdown('<div class="alert alert-info">\n\nNo.\n\n</div>')),
     ("boxes_survive_jupyterlab", markdown("> [!NOTE]\n> No.")),
     ("boxes_survive_jupyterlab", markdown("- [ ] to do")),
     ("boxes_survive_jupyterlab", markdown('<p style="background: #ffc">No.</p>')),

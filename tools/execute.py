@@ -1,8 +1,8 @@
 """Execute notebooks and store their outputs: python tools/execute.py [NOTEBOOK ...], all of them by default.
 
-A notebook whose outputs come out the same is left as it was, to the byte. Cells tagged nbval-ignore-output,
-whose outputs hold times or widgets, are stored with their plain text only, and what differs in them alone is
-no difference. No execution times, no widget state and no versions are stored.
+A notebook whose outputs come out the same is left as it was, to the byte. Cells tagged nbval-ignore-output are
+stored with what they print and plot, but without their widgets, and what differs in them alone is no
+difference. No execution times, no widget state and no versions are stored.
 """
 
 import os
@@ -47,7 +47,7 @@ def execute(path: Path) -> bool:
     before = path.read_text(encoding="utf-8")
     notebook = nbformat.reads(before, as_version=4)
     ignored = [cell for cell in notebook.cells if "nbval-ignore-output" in cell.metadata.get("tags", [])]
-    earlier = [plain_text(cell) for cell in ignored]
+    earlier = [printed_and_plotted(cell) for cell in ignored]
     run(notebook, path.parent)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
@@ -58,7 +58,7 @@ def execute(path: Path) -> bool:
     for image in (o["data"] for c in notebook.cells for o in c.get("outputs", []) if "data" in o):
         if "image/png" in image:
             image["image/png"] = image["image/png"].strip() + "\n"
-    new = [plain_text(cell) for cell in ignored]
+    new = [printed_and_plotted(cell) for cell in ignored]
 
     def written(outputs):
         for cell, kept in zip(ignored, outputs, strict=True):
@@ -71,8 +71,10 @@ def execute(path: Path) -> bool:
     return True
 
 
-def plain_text(cell):
-    return [output for output in cell.outputs if output.output_type == "stream"]
+def printed_and_plotted(cell):
+    return [
+        output for output in cell.outputs if output.output_type == "stream" or "image/png" in output.get("data", {})
+    ]
 
 
 def main(arguments: list[str]) -> None:

@@ -111,10 +111,12 @@ def box(style: str, heading: str, text: str) -> str:
     """`text` as a box of JupyterLab's, `style` being info, success or danger.
 
     Blank lines part paragraphs, a block indented by four spaces is code, and so is what stands in backticks.
-    Everything is escaped, so nothing that a learner wrote becomes markup.
+    Everything is escaped, so nothing that a learner wrote becomes markup. The boxes are pale in JupyterLab's dark
+    theme too, and its own letters in them are nearly as pale; so ours are dark in both.
     """
     first, *others = map(_block, text.split("\n\n"))
-    return f'<div class="alert alert-{style}"><p><b>{heading}</b> {first.removeprefix("<p>")}{"".join(others)}</div>'
+    inside = f"<p><b>{heading}</b> {first.removeprefix('<p>')}{''.join(others)}"
+    return f'<div class="alert alert-{style}" style="color: #222222">{inside}</div>'
 
 
 def _block(text: str) -> str:
