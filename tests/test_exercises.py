@@ -811,3 +811,11 @@ def test_notebook_and_module_hold_the_same_exercises(number):
 def test_stored_outputs_show_every_exercise_open(number):
     for cell, _, name, _ in check_cells(nbformat.read(NOTEBOOKS[number], as_version=4)):
         assert cell.outputs[-1].data["text/plain"].startswith("Not attempted yet."), name
+
+
+@pytest.mark.parametrize(("page", "column"), [("README.md", -1), ("CONTRIBUTING.md", 1)])
+def test_the_tables_count_the_exercises(page, column):
+    lines = (FOLDER.parent / page).read_text("utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if re.match(r"\| \d \|", line)]
+    counted = {f"ch0{row[0]}": sum(map(int, row[column].split(" + "))) for row in rows}
+    assert counted == {number: len(exercises_of(chapter)) for number, chapter in CHAPTERS.items()}
