@@ -256,6 +256,11 @@ def half_shifted(x):
     return np.exp(x - x.max(axis=1, keepdims=True)) / np.exp(x).sum(axis=1, keepdims=True)
 
 
+def minimum(x):
+    e = np.exp(x - x.min(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
 def no_shift(x):
     return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
 
@@ -282,8 +287,8 @@ def _scores_batch(batch, name):
     ),
     mistakes=(
         mistake(PASSES[0], FAILS, REPAIRED, says="`passes` should be a batch of scores, an array with two axes"),
-        mistake(FAILS, FAILS, REPAIRED, says="all of it together sums to 1, so no row does"),
-        mistake(np.zeros((2, 4)), FAILS, REPAIRED, says="all of it together sums to 1, so no row does"),
+        mistake(FAILS, FAILS, REPAIRED, says="all of it together sums to 1, so not every row does"),
+        mistake(np.zeros((2, 4)), FAILS, REPAIRED, says="all of it together sums to 1, so not every row does"),
         mistake(PASSES, PASSES, REPAIRED, says="With a single row the sum over the batch is the sum over the row"),
         mistake(PASSES, FAILS, over_samples, because="you summed over axis 0, the samples; the classes are axis 1"),
         mistake(PASSES, FAILS, times_n, because="you scaled by N: now the rows sum to 1 on average, but not each"),
@@ -292,6 +297,7 @@ def _scores_batch(batch, name):
         mistake(PASSES, FAILS, not_kept, says="keepdims=True"),
         mistake(PASSES, FAILS, one_maximum, says="Each row needs its own maximum"),
         mistake(PASSES, FAILS, half_shifted, because="you shifted the scores above the fraction bar, but not below it"),
+        mistake(PASSES, FAILS, minimum, says="NumPy warned: overflow"),
         mistake(PASSES, FAILS, no_shift, says="NumPy warned: overflow"),
         mistake(PASSES, FAILS, ..., says="Still to be written: `repaired`"),
     ),
@@ -300,12 +306,12 @@ def whole_batch_softmax(passes, fails, repaired):
     passes, fails = _scores_batch(passes, "passes"), _scores_batch(fails, "fails")
     if not np.allclose(suspect(passes), softmax(passes)):
         message = f"`suspect` is wrong on your `passes`, which has {len(passes)} rows: all of it together sums to 1, "
-        raise NotYet(f"{message}so no row does.")
+        raise NotYet(f"{message}so not every row does.")
     if np.allclose(suspect(fails), softmax(fails)):
         why = "With a single row the sum over the batch is the sum over the row."
         raise NotYet(f"`suspect` is right on your `fails`. {why}")
     x = np.random.default_rng(33).normal(size=(3, 4)).round(1)
-    far_apart = np.array([[0.0, 1.0, 2.0, 3.0], [-1003.0, -1002.0, -1001.0, -1000.0], [1010.0, 1000.0, 990.0, 980.0]])
+    far_apart = np.array([[0.0, 1.0, 2.0, 3.0], [-1003.0, -1002.0, -1001.0, -1000.0], [1010.0, 1000.0, 990.0, 0.0]])
     with _on_misfit("A maximum or a sum over an axis drops that axis, unless it is given keepdims=True"):
         expect_function(repaired, REPAIRED, (x,), (x[:1],))
         with no_warnings("Each row needs its own maximum, so that its largest exponent is 0."):
@@ -571,6 +577,11 @@ class TeacherIgnored(TwoLosses):
         return super().forward(x, t, t)
 
 
+class HardTeacher(TwoLosses):
+    def forward(self, x, t, teacher):
+        return super().forward(x, t, teacher.argmax(axis=1))
+
+
 class Tuple(TwoLosses):
     def backward(self, dout=1):
         return self.by_label.backward((1 - self.share) * dout), self.by_teacher.backward(self.share * dout)
@@ -598,13 +609,14 @@ class Tuple(TwoLosses):
         mistake(JustAdded, because="you added the losses without their shares"),
         mistake(Multiplied, because="you multiplied the gradients of the two branches; where branches meet they add"),
         mistake(TeacherIgnored, because="both losses got `t`; the second one is with `teacher`"),
+        mistake(HardTeacher, because="you took the teacher's likeliest class; its probabilities are labels too"),
         mistake(Tuple, because="you returned both gradients; they come to the one x, where they are added"),
     ),
 )
 def two_losses(answer):
     rng = np.random.default_rng(36)
     x, t = rng.normal(size=(3, 4)).round(1), np.array([2, 0, 3])
-    teacher = np.array([[0.1, 0.2, 0.6, 0.1], [0.7, 0.1, 0.1, 0.1], [0.2, 0.3, 0.1, 0.4]])
+    teacher = np.array([[0.1, 0.2, 0.6, 0.1], [0.7, 0.1, 0.1, 0.1], [0.2, 0.4, 0.1, 0.3]])
     expect_layer(answer, TwoLosses, x, t, teacher, init=(0.3,))
     expect_layer(answer, TwoLosses, x[:1], t[:1], teacher[:1], init=(0.9,))
     return "Small networks learn to imitate large ones like this. A loss that ignored `dout` would spoil it."

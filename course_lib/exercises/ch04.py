@@ -81,7 +81,7 @@ BOTH_WAYS = ((0, (1, 0)), (1, (1, 1)))
         ),
         mistake(
             lambda *a: -slope_of_w3(*a),
-            because="you took t − y, which is the gradient with the wrong sign; the slope of ½(y − t)² is y − t",
+            because="the sign is turned: t − y in place of y − t, or y − 1 in place of 1 − y, in one of the factors",
         ),
         mistake(
             lambda *a: 2 * slope_of_w3(*a), because="you forgot the ½ of the loss, which cancels the 2 of the square"
@@ -233,7 +233,7 @@ def gradients_of_biases(db1, db2, shared_b1, shared_b2):
         if isinstance(found, np.ndarray) and found.ndim:
             found = found.ravel().tolist()  # a layer's own db is as good as a list
         with remark(question):
-            expect_equal(found, expected, name, rtol=5e-3, reveal=False)  # two digits are enough
+            expect_equal(found, expected, name, rtol=5e-3, reveal=False)  # three digits are enough
     return "A bias gets what arrives at its unit, undiminished. `Affine` gives each unit a bias of its own."
 
 
