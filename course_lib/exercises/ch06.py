@@ -352,13 +352,19 @@ def _decay_changes_params(params, grads, decay):
             because="the biases decay in place of the weights",
         ),
         mistake(
+            lambda params, grads, decay: dict(grads),
+            because="no gradient has changed: nothing was added, or no name passed your test (`W1` and `W2` begin with "
+            "`W`, but are not `W` itself)",
+        ),
+        mistake(
             lambda params, grads, decay: {n: g + decay * params[n] for n, g in grads.items() if n.startswith("W")},
             says="lacks the key 'b1'",
         ),
         mistake(
             _decay_changes_grads,
-            because="you used `+=`, which writes into the arrays of `grads` (also through `dict(grads)` or "
-            "`grads.copy()`, which copy the dictionary and not its arrays); write `grads[name] + ...`",
+            because="you wrote into `grads`: `result = grads` is a second name and no new dictionary, and `+=` writes "
+            "into its arrays (also through `dict(grads)` or `grads.copy()`, which copy the dictionary and not its "
+            "arrays); begin with `result = {}` and put `grads[name] + ...` into it",
         ),
         mistake(_decay_changes_params, says="changed its argument `params`"),
     ),
