@@ -91,7 +91,7 @@ def prepare(row: Row) -> str:
     if not (row.environment / "ready").exists():
         subprocess.run([row.python, "-m", "venv", "--clear", row.environment], check=True)
         install = [python, "-m", "pip", "install", "--quiet", "--editable", f"{ROOT}[test]", *row.packages]
-        subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(install, check=True, capture_output=True)
         (row.environment / "ready").touch()
     return str(python)
 

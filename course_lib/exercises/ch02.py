@@ -153,8 +153,9 @@ def forgets_forward(layer, x):
     mistakes=(
         mistake(
             compares_with_itself,
-            because="you compared `dout` with itself: `before = dout` gives one array two names; a copy is made by "
-            "`dout.copy()`, and before `backward` runs",
+            because="you say False of every layer. Three ways lead there: `before = dout` gives one array two names; a "
+            "copy is made only after `backward` ran; or what you compare is not the array that `backward` was given. "
+            "Copy that very array with `dout.copy()` before `backward` runs, and compare it afterwards",
         ),
         mistake(
             compares_what_returns,
@@ -261,18 +262,25 @@ def silences_both_branches(x):
 
 @contextmanager
 def exp_that_tells() -> Iterator[None]:
-    """Inside this block an overflow of `np.exp` makes the answer wrong, even where the warning is silenced."""
+    """Inside this block `np.exp` of a large positive number makes the answer wrong, silenced or cut off."""
     exp = np.exp
 
-    def telling(*args, **kwargs):
+    def telling(x, *args, **kwargs):
         with np.errstate(over="raise"):
             try:
-                return exp(*args, **kwargs)
+                y = exp(x, *args, **kwargs)
             except FloatingPointError:
                 raise NotYet(
                     "The values are right, but exp is still taken of a large positive number: it overflows, and only "
                     "the warning is silenced. Rewrite the formula, so that there is nothing to silence."
                 ) from None
+        if np.max(x, initial=0) > 20:
+            raise NotYet(
+                "Nothing overflows, but exp is still taken of a large positive number. If you cut x off at a bound, "
+                "every x beyond it gets the value at the bound: σ(−100) is far smaller than σ(−80). Rewrite the "
+                "formula, so that every exponent is at most 0."
+            )
+        return y
 
     with patch.object(np, "exp", telling):
         yield
@@ -301,6 +309,7 @@ def exp_that_tells() -> Iterator[None]:
             because="you took |x| in the whole formula, which gives negative numbers the value of positive ones; "
             "the denominator may use |x|, but the numerator must then depend on the sign",
         ),
+        mistake(lambda x: 1 / (1 + np.exp(-np.clip(x, -80, 80))), says="cut x off at a bound"),
         mistake(
             lambda x: np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))),
             because="you have the formula for negative numbers everywhere; for x ≥ 0 the numerator is 1",

@@ -3,26 +3,56 @@
 import numpy as np
 
 from course_lib.exercises import exercise, mistake
-from course_lib.exercises.compare import NotYet, call, expect_equal, expect_function
+from course_lib.exercises.compare import NotYet, call, expect_equal, expect_function, judged_by
 
 
-def shift(images, dy, dx):
+def shift(images, down, right):
     H, W = images.shape[1:]
-    r = max(abs(dy), abs(dx))
+    r = max(abs(down), abs(right))
     framed = np.pad(images, ((0, 0), (r, r), (r, r)))
-    return framed[:, r - dy : r - dy + H, r - dx : r - dx + W]
+    return framed[:, r - down : r - down + H, r - right : r - right + W]
 
 
-def _wraps_around(images, dy, dx):
-    return np.roll(images, (dy, dx), axis=(1, 2))
+def _wraps_around(images, down, right):
+    return np.roll(images, (down, right), axis=(1, 2))
 
 
-def _rolls_the_batch(images, dy, dx):
-    return np.roll(images, (dy, dx), axis=(0, 1))
+def _rolls_the_batch(images, down, right):
+    return np.roll(images, (down, right), axis=(0, 1))
 
 
-def _shift_in_place(images, dy, dx):
-    images[...] = shift(images, dy, dx)
+def _slices_with_minus_zero(images, down, right):
+    out = np.zeros_like(images)
+    out[:, down:, right:] = images[:, :-down, :-right]
+    return out
+
+
+def _slices_for_positive_only(images, down, right):
+    H, W = images.shape[1:]
+    out = np.zeros_like(images)
+    out[:, down:, right:] = images[:, : H - down, : W - right]
+    return out
+
+
+def _keeps_the_old_ink(images, down, right):
+    r = max(abs(down), abs(right))
+    H, W = images.shape[1:]
+    return np.pad(images, ((0, 0), (r, r), (r, r)), mode="edge")[:, r - down : r - down + H, r - right : r - right + W]
+
+
+def _frame_of_two(images, down, right):
+    H, W = images.shape[1:]
+    framed = np.pad(images, ((0, 0), (2, 2), (2, 2)))
+    return framed[:, 2 - down : 2 - down + H, 2 - right : 2 - right + W]
+
+
+def _pads_by_a_negative_width(images, down, right):
+    H, W = images.shape[1:]
+    return np.pad(images, ((0, 0), (down, 0), (right, 0)))[:, :H, :W]
+
+
+def _shift_in_place(images, down, right):
+    images[...] = shift(images, down, right)
     return images
 
 
@@ -34,8 +64,8 @@ def _shift_in_place(images, dy, dx):
         "old size. Where must the window go so that the ink in it lies lower?",
         "To move the ink down, move the window up. With a frame of width r on all four sides, the window that shows "
         "the images as they were begins at row r and column r.",
-        "`r = max(abs(dy), abs(dx))`, then `framed = np.pad(images, ((0, 0), (r, r), (r, r)))`, and the window is "
-        "`framed[:, r - dy : r - dy + H, r - dx : r - dx + W]` for images of H rows and W columns.",
+        "`r = max(abs(down), abs(right))`, then `framed = np.pad(images, ((0, 0), (r, r), (r, r)))`, and the window is "
+        "`framed[:, r - down : r - down + H, r - right : r - right + W]` for images of H rows and W columns.",
     ),
     mistakes=(
         mistake(
@@ -43,28 +73,49 @@ def _shift_in_place(images, dy, dx):
             because="what leaves on one side comes in again on the other, as with `np.roll`; new pixels are background",
         ),
         mistake(
-            lambda images, dy, dx: shift(images, -dy, -dx),
-            because="you moved the other way: a positive `dy` moves the ink down, a positive `dx` moves it right",
+            lambda images, down, right: shift(images, -down, -right),
+            because="you moved the other way: a positive `down` moves the ink down, a positive `right` moves it right",
         ),
         mistake(
-            lambda images, dy, dx: shift(images, dx, dy),
-            because="rows and columns are exchanged: axis 1 counts the rows, and `dy` belongs to it",
+            lambda images, down, right: shift(images, right, down),
+            because="rows and columns are exchanged: axis 1 counts the rows, and `down` belongs to it",
         ),
         mistake(
             _rolls_the_batch,
             because="axis 0 was shifted, which is the batch: images took the places of other images",
         ),
         mistake(
-            lambda images, dy, dx: shift(images, max(dy, 0), max(dx, 0)),
+            lambda images, down, right: shift(images, max(down, 0), max(right, 0)),
             because="negative shifts do nothing yet",
         ),
-        mistake(lambda images, dy, dx: images[:, dy:, dx:], says="should be an array of shape"),
+        mistake(
+            _slices_with_minus_zero,
+            because="you cut with a slice such as `:-down`. For 0 that is `:0`, which is empty; `: H - down` is not",
+        ),
+        mistake(
+            _slices_for_positive_only,
+            because="your slices fit only shifts that are not negative; with a frame on all sides one rule fits all",
+        ),
+        mistake(
+            _pads_by_a_negative_width,
+            because="`np.pad` was given a negative width for a negative shift; make the frame as wide as the farther "
+            "shift, on all sides, and move the window instead",
+        ),
+        mistake(
+            _keeps_the_old_ink,
+            because="old ink stays where nothing moves in; new pixels are background, 0",
+        ),
+        mistake(
+            _frame_of_two,
+            because="the frame is two wide for every shift; it must be as wide as the farthest one",
+        ),
+        mistake(lambda images, down, right: images[:, down:, right:], says="should be an array of shape"),
         mistake(_shift_in_place, says="changed its argument `images`"),
     ),
 )
 def shift_images(answer):
     images = np.arange(1, 25).reshape(2, 3, 4)
-    cases = ((images, dy, dx) for dy, dx in ((1, 0), (0, 1), (-1, 0), (0, -1), (-1, 2), (2, -3), (0, 0)))
+    cases = ((images, down, right) for down, right in ((1, 0), (0, 1), (-1, 0), (0, -1), (-1, 2), (2, -3), (0, 0)))
     expect_function(answer, shift, *cases)
     ink = np.random.default_rng(3).integers(0, 256, (5, 28, 28), dtype=np.uint8)
     expect_equal(call(answer, ink, 2, -1), shift(ink, 2, -1), "shift(images, 2, -1)")
@@ -124,11 +175,31 @@ def _falls_on_a_line(progress):
             lambda progress: 0.5 * (1 + np.cos(np.pi * progress)),
             because="this has no warm-up: it begins at 1",
         ),
+        mistake(
+            lambda progress: progress / 0.1 if progress < 0.1 else 0.5 * (1 + np.cos(np.pi * progress / 0.9)),
+            because="the cosine is stretched, but it does not begin at a tenth: subtract 0.1 from the progress first",
+        ),
+        mistake(
+            lambda progress: progress / 0.1 if progress < 0.1 else np.cos(np.pi / 2 * (progress - 0.1) / 0.9),
+            because="that is a quarter of a wave, which is still steep when it arrives; half a wave was asked for",
+        ),
+        mistake(
+            lambda progress: progress / 0.1 if progress < 0.1 else 1 + np.cos(np.pi * (progress - 0.1) / 0.9),
+            because="you left out the half: 1 + cosine runs from 2 to 0",
+        ),
+        mistake(
+            lambda progress: progress if progress < 0.1 else warm_up(progress),
+            because="the warm-up ends at 0.1; to reach 1 at a tenth, divide by 0.1",
+        ),
+        mistake(
+            lambda progress: 0.5 * (1 - np.cos(np.pi * progress / 0.1)) if progress < 0.1 else warm_up(progress),
+            because="yours rises along a cosine; the warm-up should be a straight line",
+        ),
     ),
 )
 def warm_up_schedule(answer):
-    expect_function(answer, warm_up, (0.0,), (0.05,), (0.1,), (0.55,), (1.0,), (0.25,), (0.9,))
-    return "Pass it to `fit(..., schedule=warm_up)`: it allows a first rate that would throw a cold network off."
+    expect_function(answer, warm_up, (0.05,), (0.0,), (0.1,), (0.25,), (0.55,), (0.02,), (0.9,), (1.0,))
+    return "Pass it to `fit(..., schedule=warm_up)`; whether it is worth anything here, only a measurement can say."
 
 
 def arithmetic():
@@ -166,6 +237,21 @@ def arithmetic():
             because="you counted two products for the second layer; it hands its gradient on, and that is a third",
         ),
         mistake(636010, 635200, 16, because="that is the forward pass alone; the backward pass has products too"),
+        mistake(636010, 651200, 16, because="the product for dW of the first layer is missing: its weights learn too"),
+        mistake(636010, 643200, 16, because="that is the backward pass alone; the forward pass has two products more"),
+        mistake(636010, 127840000, 16, because="you counted a whole batch of 100; one image was asked for"),
+        mistake(
+            636010,
+            1897600,
+            16,
+            because="the third product went to the first layer; it is the second one that hands its gradient on",
+        ),
+        mistake(
+            636010,
+            1278400,
+            636010 / 39760,
+            because="that is the factor between the parameters; the multiplications were asked for",
+        ),
         mistake(636010, 1278400, 256, because="the cost grows with the number of units, not with its square"),
     ),
 )
@@ -216,12 +302,40 @@ def really_differ(a, b, n):
             lambda a, b, n: abs(a - b) > 2 * np.sqrt(a * (1 - a) + b * (1 - b)),
             because="the number of images is missing: the more there are, the smaller the noise",
         ),
+        mistake(
+            lambda a, b, n: abs(a - b) > 2 * np.sqrt(b * (1 - b) / n),
+            because="only the noise of the second accuracy is counted; both are measured, so the variances add up",
+        ),
+        mistake(
+            lambda a, b, n: abs(a - b) <= 2 * np.sqrt((a * (1 - a) + b * (1 - b)) / n),
+            because="your answer is the opposite: True where the two may well be equal",
+        ),
+        mistake(
+            lambda a, b, n: abs(a - b) > 2 * np.sqrt(a * (1 - a) + b * (1 - b)) / n,
+            because="`/ n` stands outside of the square root; each variance is divided by n, so it belongs under it",
+        ),
+        mistake(
+            lambda a, b, n: b - a > 2 * np.sqrt((a * (1 - a) + b * (1 - b)) / n),
+            because="you see a difference only where the second is the better one; take the absolute value",
+        ),
+        mistake(
+            lambda a, b, n: abs(a - b) > np.sqrt(2 * (a * (1 - a) + b * (1 - b)) / n),
+            because="your limit is √2 standard deviations instead of 2; the 2 belongs outside of the square root",
+        ),
+        mistake(
+            lambda a, b, n: abs(a - b) > 2 * np.sqrt(abs(a * (1 - a) - b * (1 - b)) / n),
+            because="you subtracted the variances; they add up, for a difference as well",
+        ),
+        mistake(
+            lambda a, b, n: abs(a - b) > 2 * np.sqrt(abs(a - b) * (1 - abs(a - b)) / n),
+            because="you put the difference into the formula for one accuracy; take the noise of each",
+        ),
     ),
 )
 def better_or_lucky(answer):
     if isinstance(answer, type) or not callable(answer):
         raise NotYet("`really_differ` should be a function of the two accuracies and of n.")
-    cases = (  # each of the first six catches one of the mistakes above
+    cases = (
         (0.991, 0.99, 10_000),
         (0.99, 0.97, 10_000),
         (0.97, 0.99, 10_000),
@@ -229,8 +343,19 @@ def better_or_lucky(answer):
         (0.992, 0.99, 10_000),
         (0.984, 0.98, 10_000),
         (0.95, 0.97, 100),
+        (0.5, 0.55, 1_000),
+        (0.984, 0.9783, 10_000),
+        (0.5, 0.6, 10),
+        (0.4, 0.6, 10),
+        (0.6, 0.9, 10),
+        (0.9, 0.6, 10),
         (0.5, 0.5, 1_000),
     )
-    for a, b, n in cases:
-        expect_equal(call(answer, a, b, n), really_differ(a, b, n), f"really_differ({a}, {b}, {n})")
-    return "Ask it about any two rows of your table, with the number of images behind them."
+    found = [call(answer, *case) for case in cases]
+    for said, case in zip(found, cases, strict=True):
+        with judged_by(found):  # one truth value has many causes; all of them together have few
+            expect_equal(said, really_differ(*case), "really_differ({}, {}, {})".format(*case))
+    return (
+        "Try rows 1 and 2 of the table, 10,000 images each: it sees no difference where gained − lost saw one. Those "
+        "two were read from the same images, so they are not independent; comparing image by image is the sharper test."
+    )

@@ -129,13 +129,27 @@ def no_warnings(because: str) -> Iterator[None]:
 
 
 @contextmanager
-def remark(text: str) -> Iterator[None]:
-    """Inside this block `text` is added to the report of a wrong value."""
+def remark(text: str, where: str = "") -> Iterator[None]:
+    """Inside this block `text` is added to the report of a wrong value, and `where` to the name of its place.
+
+    With a `where`, a value that goes wrong here is not taken for a mistake that goes wrong elsewhere.
+    """
     try:
         yield
     except NotYet as reason:
         if reason.what and text:
             reason.remarks.append(text)
+            reason.what += where
+        raise
+
+
+@contextmanager
+def judged_by(results: list) -> Iterator[None]:
+    """What goes wrong inside this block is explained by a known mistake only if all its `results` are the same."""
+    try:
+        yield
+    except NotYet as reason:
+        reason.found = results
         raise
 
 
@@ -271,9 +285,11 @@ def expect_layer(answer: object, like: type, *inputs, init: tuple = (), grads: t
     used = pair()
     _expect_passes(*pair(), inputs, grads, how)
     _expect_passes(*used, turned, grads, how)
-    with remark("A new layer gets this right, but one that was used before does not. What does it still keep?"):
+    used_before = "A new layer gets this right, but one that was used before does not. What does it still keep?"
+    with remark(used_before, " when used again"):
         _expect_passes(*used, inputs, grads, how)
-    with remark("This happened while a second layer was in use. Does each keep its own values, in `self`?"):
+    in_use = "This happened while a second layer was in use. Does each keep its own values, in `self`?"
+    with remark(in_use, " beside another"):
         other, _ = pair()
         _expect_passes(*pair(), inputs, grads, how, between=lambda: call(other.forward, *turned))
 
