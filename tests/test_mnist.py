@@ -568,7 +568,7 @@ def test_read_only_folder(folder, serve, monkeypatch):
 
 
 def press_ctrl_c(child):
-    """What the child said until it ended. CPython loses an interrupt that meets a destructor; then one presses again."""
+    """What the child said until it ended. CPython loses an interrupt that meets a destructor: then press again."""
     for _ in range(3):
         child.send_signal(signal.SIGINT)
         try:
