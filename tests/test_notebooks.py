@@ -456,3 +456,15 @@ def test_the_links_of_a_page_are_checked(good, text, count):
     path.write_text(text)
     (path.parent / "README.md").write_text("")
     assert len([*dead_links(text, path), *images_without_alt(text)]) == count
+
+
+def test_readme_lists_the_chapters_as_they_call_themselves():
+    """README's table: each chapter's own title, and the minutes that it says it takes."""
+    row = re.compile(r"^\| \d \| \[(.+)\]\((.+)\) \| .+ \| ([\d +]+) \| [\d +]+ \|$", re.MULTILINE)
+    rows = row.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert [path for _, path, _ in rows] == [path.relative_to(ROOT).as_posix() for path in NOTEBOOKS]
+    for title, path, minutes in rows:
+        opening = nbformat.read(ROOT / path, as_version=4).cells[0].source
+        assert opening.startswith(f"# {title}\n")
+        (takes,) = re.findall(r"\*\*It takes\*\* (.+)", opening)
+        assert re.findall(r"\d+(?= minutes)|(?<=, and )\d+", takes)[0] == minutes.partition(" ")[0], path
