@@ -357,7 +357,8 @@ class Patient7(Patient):
 
 class Patient8(Patient):
     """What the first layer computes goes on twice, through ReLU and past it, and the two are added: a residual branch.
-    At a learning rate of 0.1 the network learns as well as any, and `check` of chapter 2 found nothing wrong with its ReLU.
+    At a learning rate of 0.1 the network learns as well as any, and `check` of chapter 2 found nothing wrong with its
+    ReLU.
     """
 
     layer, where, fault = "Relu1", "dout", "writes"
