@@ -279,3 +279,21 @@ def test_no_file_holds_a_path_of_one_machine():
 @pytest.mark.parametrize("text", ["in /root/x", '"/work/main"', "/home/me/x", "https://example.org/work/x"])
 def test_such_paths_are_seen(text):
     assert bool(MACHINE.search(text)) == ("example.org" not in text)
+
+
+def test_only_what_belongs_there_is_committed():
+    """Screenshots and scratch files end up in the repository's root, or as stray pictures."""
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        pytest.skip("this is no clone, or git is missing")
+    committed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    files = committed.stdout.splitlines()
+    root = (
+        ".gitattributes .gitignore CITATION.cff CONTRIBUTING.md LICENSE Makefile README.md conftest.py environment.yml"
+    )
+    assert {file for file in files if "/" not in file} == {*root.split(), "pyproject.toml"}
+    folders = {".ci", ".github", "benchmarks", "course_lib", "data", "docs", "images", "notebooks", "tests", "tools"}
+    assert {file.partition("/")[0] for file in files if "/" in file} == folders
+    assert [file for file in files if file.endswith((".png", ".npz", ".gz", ".zip"))] == [
+        "data/mnist_sample.npz",
+        "images/benchmark.png",
+    ]

@@ -462,6 +462,11 @@ def _by_allclose(layer, x):
             because="your bound is so wide that an error of 0.05 % passes; a right gradient agrees to about 1e-8",
         ),
         mistake(
+            _judged(error=lambda a, b: np.max(np.abs(a - b) / np.abs(b))),
+            because="you divided by a gradient that may be 0, as behind a shut gate, and 0/0 is not a number; "
+            "`relative_error` takes care of that",
+        ),
+        mistake(
             _judged(tolerance=1e-13),
             because="a right layer fails your test: the bound may be so strict that truncation and round-off exceed "
             "it, or the two gradients belong to different passes (use one `dout` for both, call `backward` before the "

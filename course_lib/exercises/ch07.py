@@ -259,7 +259,10 @@ def cost(parameters, multiplications, factor):
     expect_equal(parameters, 636010, "parameters", reveal=False)
     expect_equal(multiplications, 1278400, "multiplications", reveal=False)
     expect_equal(factor, 16.0, "factor", reveal=False)
-    return "Compare the factor with the times in your table: large products run faster per number than small ones."
+    return (
+        "Compare the factor with the times in your table: large products run faster per number than small ones, and "
+        "some work, such as turning bytes into inputs, does not grow at all."
+    )
 
 
 def really_differ(a, b, n):

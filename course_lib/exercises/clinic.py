@@ -323,7 +323,7 @@ class Patient6(Patient):
 
 class Patient7(Patient):
     """The biases are rows, of shape (1, M). Trained with batches of one image, the network reads nine digits in ten.
-    With a batch of a hundred it still computes all its gradients, but no optimizer can use them.
+    With a batch of a hundred it still computes all its gradients, but no step of learning can use them.
     """
 
     layer, where, fault = "Affine1", "b", "not summed"
