@@ -579,7 +579,7 @@ def coupon_left_out(apple, count, coupon, tax):
         mistake(coupon_on_each_apple, because="you took the coupon off each apple; it comes off the bill once"),
         mistake(
             coupon_unpacked_wrongly,
-            because="you swapped the two gradients of the tax node: they come back in the order in which its inputs went in",
+            because="you swapped the two gradients of the tax node: they come back in the order of its inputs",
         ),
         mistake(coupon_from_the_total, because="you began with the total itself; the way back begins with 1"),
         mistake(coupon_tax_twice, because="you took the total, which has the tax in it already"),
