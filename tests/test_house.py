@@ -287,10 +287,9 @@ def test_only_what_belongs_there_is_committed():
         pytest.skip("this is no clone, or git is missing")
     committed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     files = committed.stdout.splitlines()
-    root = (
-        ".gitattributes .gitignore CITATION.cff CONTRIBUTING.md LICENSE Makefile README.md conftest.py environment.yml"
-    )
-    assert {file for file in files if "/" not in file} == {*root.split(), "pyproject.toml"}
+    texts = {"CITATION.cff", "CONTRIBUTING.md", "LICENSE", "README.md"}
+    settings = {".gitattributes", ".gitignore", "Makefile", "conftest.py", "environment.yml", "pyproject.toml"}
+    assert {file for file in files if "/" not in file} == texts | settings
     folders = {".ci", ".github", "benchmarks", "course_lib", "data", "docs", "images", "notebooks", "tests", "tools"}
     assert {file.partition("/")[0] for file in files if "/" in file} == folders
     assert [file for file in files if file.endswith((".png", ".npz", ".gz", ".zip"))] == [
