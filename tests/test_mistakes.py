@@ -12,9 +12,9 @@ import http.server
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
-import sys
 import time
 from pathlib import Path
 from queue import Empty
