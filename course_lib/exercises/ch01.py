@@ -192,7 +192,7 @@ def subtraction(answer):
         "The node is x − y. `backward` returns one gradient for x and one for y: its slope there, times `dout`."
     ):
         expect_layer(answer, SubLayer, 7.0, 3.0)
-    return "Like addition it keeps nothing: how fast it changes is the same everywhere."
+    return "Like addition it need keep nothing: how fast it changes is the same everywhere."
 
 
 class DivLayer:
