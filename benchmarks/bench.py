@@ -214,6 +214,7 @@ def gradient_check(repeat):
 def growth():
     """How a step's cost grows; measured with one and with two threads, each in a process of its own."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
     from course_lib import plots
 
@@ -230,6 +231,8 @@ def growth():
             sizes, seconds = zip(*curves[what], strict=True)
             axis.plot(sizes, 1e3 * np.array(seconds), marker="o", label=f"{threads} thread" + "s" * (threads > 1))
         axis.set(xlabel=xlabel, ylabel=ylabel, xscale="log", yscale="log")
+        axis.xaxis.set(major_locator=FixedLocator(sizes), minor_locator=NullLocator(), major_formatter="{x:,.0f}")
+        axis.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator(), major_formatter="{x:g}")
     axes[0].legend()
     figure.savefig(PICTURE, dpi=110)
     rows = []
