@@ -20,7 +20,7 @@ lab: $(STAMP) ## open the course in JupyterLab (ARGS="--no-browser" and the like
 	$(PY) -m jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(ALLOW_ROOT) $(ARGS)
 
 test: $(STAMP) ## run every test and every notebook, comparing every output
-	OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --color=no --cov --cov-fail-under=95 $(ARGS)
+	OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --color=no --cov --cov-fail-under=95 $(ARGS)
 
 lint: $(STAMP) ## check the style of the code and the notebooks
 	$(PY) -m ruff check .

@@ -66,7 +66,8 @@ def full_mnist_is_here():
 
 
 def pytest_collection_modifyitems(items):
-    """Where the full MNIST set is not there, the notebook that needs it becomes one skipped test."""
+    """The longest notebook first, so that the others run beside it; without the full MNIST set, one skipped test."""
+    items.sort(key=lambda item: item.path.name != NEEDS_FULL_MNIST)  # all others keep their order
     cells = [item for item in items if item.path.name == NEEDS_FULL_MNIST]
     if cells and not full_mnist_is_here():
         cells[0].add_marker(pytest.mark.skip(reason=NOT_RUN))

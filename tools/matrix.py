@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".matrix"
 OLDEST = ("numpy==1.26.*", "matplotlib==3.8.*")
+TOGETHER = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")  # two processes, and conftest.py's order
 KERNELS = ("Nehalem", "Sandybridge", "Haswell", "SkylakeX", "Zen")
 NOTEBOOKS = ("notebooks", "--deselect=notebooks/07_full_mnist.ipynb")  # what other kernels and threads could change
 
@@ -106,7 +107,7 @@ def run(row: Row) -> tuple[str, str, float]:
         here = Path(folder) / row.folder
         ignored = shutil.ignore_patterns(".venv", ".matrix", ".browser", ".git", "__pycache__", ".hypothesis")
         shutil.copytree(ROOT, here, ignore=ignored)
-        command = [python, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--color=no", *row.tests]
+        command = [python, "-m", "pytest", *TOGETHER, "--color=no", *row.tests]
         # This copy of course_lib comes before the one that is installed; kernels start in notebooks/.
         variables = {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(here)} | row.variables
         log = ENVIRONMENTS / f"{row.name.replace(' ', '-')}-{version(row.python)}.log"

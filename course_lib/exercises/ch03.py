@@ -596,7 +596,8 @@ class Tuple(TwoLosses):
         "Make two `SoftmaxWithLoss` in `__init__`; one instance can remember one t only. Backward gives each of them "
         "its own upstream gradient, and then the fork in x adds what they return.",
         "The upstream gradient of the first is `(1 - self.share) * dout`, that of the second `self.share * dout`: the "
-        "product rule of chapter 1. Return `self.by_label.backward(...) + self.by_teacher.backward(...)`.",
+        "× node of chapter 1, dout times the other factor. Return "
+        "`self.by_label.backward(...) + self.by_teacher.backward(...)`.",
     ),
     mistakes=(
         mistake(DoutIgnored, because="you did not use `dout`; a loss that is scaled has a gradient that is scaled"),
