@@ -19,10 +19,9 @@ from pathlib import Path
 
 import nbformat
 from jupyter_client import AsyncKernelManager
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from tools.execute import ROOT  # and with it, a client that does not sleep past a message
+from tools.execute import ROOT, client  # and with it, a client that does not sleep past a message
 
 COURSE = ("course_lib", "data", "images", "notebooks")
 PATIENCE = 3600  # seconds for a kernel to start, and for a cell: twenty learners on two cores wait ten times as long
@@ -100,31 +99,25 @@ class Learner:
 
     async def work(self) -> None:
         stored = nbformat.read(self.notebook, as_version=4)
-        client = NotebookClient(
-            nbformat.read(self.notebook, as_version=4),
-            kernel_manager_class=LearnersKernelManager,
-            resources={"metadata": {"path": str(self.notebook.parent)}},
-            kernel_name="python3",
-            timeout=PATIENCE,
-            startup_timeout=PATIENCE,
-            record_timing=False,
-            coalesce_streams=True,
-        )
+        new = nbformat.read(self.notebook, as_version=4)
+        options = {"kernel_manager_class": LearnersKernelManager, "startup_timeout": PATIENCE}
+        working = client(new, self.notebook.parent, timeout=PATIENCE, **options)
         try:
-            async with client.async_setup_kernel(env=self.variables):
-                self.pid = client.km.provisioner.pid
-                for number, cell in enumerate(client.nb.cells):
-                    await client.async_execute_cell(cell, number)
+            async with working.async_setup_kernel(env=self.variables):
+                self.pid = working.km.provisioner.pid
+                for number, cell in enumerate(new.cells):
+                    await working.async_execute_cell(cell, number)
                 self.peak, self.pid = mebibytes(self.pid, "status", "VmHWM"), None
         except CellExecutionError as fault:
-            self.fault, self.pid = f"{fault.ename}: {fault.evalue}", None
-            return
+            self.fault = f"{fault.ename}: {fault.evalue}"
         except RuntimeError as fault:  # the kernel died, or never answered
-            self.fault, self.pid = str(fault), None
-            return
-        self.wrong = differing(client.nb, stored)
-        outputs = [o for cell in client.nb.cells for o in cell.get("outputs", [])]
-        self.warnings = [o["text"].strip() for o in outputs if o.get("name") == "stderr"]
+            self.fault = str(fault)
+        else:
+            self.wrong = differing(new, stored)
+            outputs = [o for cell in new.cells for o in cell.get("outputs", [])]
+            self.warnings = [o["text"].strip() for o in outputs if o.get("name") == "stderr"]
+        finally:
+            self.pid = None
 
 
 async def teach(learners: list[Learner]) -> float | None:

@@ -35,11 +35,16 @@ async def _ask_every_second(self, timeout=None, *, ask=AsyncZMQSocketChannel.get
 AsyncZMQSocketChannel.get_msg = _ask_every_second
 
 
+def client(notebook, folder: Path, timeout: int = 900, **options) -> NotebookClient:
+    """What runs the notebook's cells, in a kernel that starts in the folder; a cell may take `timeout` seconds."""
+    resources = {"metadata": {"path": str(folder)}}
+    options |= {"kernel_name": "python3", "record_timing": False, "coalesce_streams": True}
+    return NotebookClient(notebook, resources=resources, timeout=timeout, **options)
+
+
 def run(notebook, folder: Path) -> None:
     """Run the notebook's cells from top to bottom in a new kernel that starts in the folder; they get the outputs."""
-    resources = {"metadata": {"path": str(folder)}}
-    options = {"timeout": 900, "kernel_name": "python3", "record_timing": False, "coalesce_streams": True}
-    NotebookClient(notebook, resources=resources, **options).execute()
+    client(notebook, folder).execute()
 
 
 def execute(path: Path) -> bool:
