@@ -47,13 +47,7 @@ def course_map():
     width = 2 * MARGIN + ROW * BOX + (ROW - 1) * GUTTER
     rows = len(CHAPTERS) // ROW
     height = 2 * MARGIN + rows * HEIGHT + (rows - 1) * 2 * GUTTER
-    size = f'width="{width}" height="{height}"'
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size} font-family="{FONT}" '
-        f'viewBox="0 0 {width} {height}">',
-        f"<title>Map of the course</title>\n<desc>{escape(alt)}</desc>",
-        f'<rect {size} rx="8" fill="#FFFFFF"/>',
-    ]
+    parts = []
     for i, (number, title, *what) in enumerate(CHAPTERS):
         x, y = MARGIN + i % ROW * (BOX + GUTTER), MARGIN + i // ROW * (HEIGHT + 2 * GUTTER)
         if i % ROW:
@@ -74,7 +68,7 @@ def course_map():
             weight = ' font-weight="bold"' if font == LARGE else ""
             place = f'x="{x + 18}" y="{y + down}" font-size="{font}"'
             parts.append(f'<text {place}{weight} fill="{colour}">{escape(line)}</text>')
-    return Picture("\n".join([*parts, "</svg>\n"]), alt, "Map of the course", width)
+    return _picture(parts, alt, "Map of the course", width, height)
 
 
 ANSWER = """\
@@ -108,13 +102,11 @@ def feedback():
     y = middle + 42
     for lines in paragraphs:
         for line in lines:
-            line = line.replace(said.heading, "**")
             indented = line.startswith("    ")
             texts.append(_code(MARGIN + 32, y, line.strip(), BAD_INK) if indented else _prose(y, line, said.heading))
             y += LINE
         y += LINE // 2
     height = y + MARGIN - 6
-    size = f'width="{width}" height="{height}"'
     boxes = [
         (top, middle - top, CELL, CELL_EDGE),
         (middle + 16, height - MARGIN - middle - 16, BAD, BAD_EDGE),
@@ -122,10 +114,6 @@ def feedback():
     alt = f"The class SubLayer, whose backward returns dout, dout, is handed to a check, which says: {said!r}"
     alt = " ".join(alt.split())
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size} font-family="{FONT}" '
-        f'viewBox="0 0 {width} {height}">',
-        f"<title>Feedback to a wrong answer</title>\n<desc>{escape(alt)}</desc>",
-        f'<rect {size} rx="8" fill="#FFFFFF"/>',
         *(
             f'<rect x="{MARGIN}" y="{y}" width="{width - 2 * MARGIN}" height="{high}" rx="4" fill="{fill}" '
             f'stroke="{edge}"/>'
@@ -133,7 +121,19 @@ def feedback():
         ),
         *texts,
     ]
-    return Picture("\n".join([*parts, "</svg>\n"]), alt, "Feedback to a wrong answer", width)
+    return _picture(parts, alt, "Feedback to a wrong answer", width, height)
+
+
+def _picture(parts, alt, title, width, height):
+    """The parts of an SVG, in order, on a white page."""
+    size = f'width="{width}" height="{height}"'
+    head = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size} font-family="{FONT}" '
+        f'viewBox="0 0 {width} {height}">',
+        f"<title>{title}</title>\n<desc>{escape(alt)}</desc>",
+        f'<rect {size} rx="8" fill="#FFFFFF"/>',
+    ]
+    return Picture("\n".join([*head, *parts, "</svg>\n"]), alt, title, width)
 
 
 def _code(x, y, line, colour):
@@ -142,8 +142,8 @@ def _code(x, y, line, colour):
 
 
 def _prose(y, line, heading):
-    """A line of feedback: its heading, marked by two stars, in bold, and what stands in backticks as code."""
-    marked = escape(line).replace("**", f'<tspan font-weight="bold">{heading}</tspan>')
+    """A line of feedback: its heading in bold, and what stands in backticks as code."""
+    marked = escape(line).replace(heading, f'<tspan font-weight="bold">{heading}</tspan>')
     marked = re.sub(r"`([^`]+)`", rf'<tspan font-family="{CODE_FONT}">\1</tspan>', marked)
     return f'<text x="{MARGIN + 16}" y="{y}" font-size="{LARGE - 1}" fill="{BAD_INK}">{marked}</text>'
 

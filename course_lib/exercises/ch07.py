@@ -34,16 +34,18 @@ def _slices_for_positive_only(images, down, right):
     return out
 
 
-def _keeps_the_old_ink(images, down, right):
-    r = max(abs(down), abs(right))
+def _through_a_frame(images, down, right, r, mode):
     H, W = images.shape[1:]
-    return np.pad(images, ((0, 0), (r, r), (r, r)), mode="edge")[:, r - down : r - down + H, r - right : r - right + W]
+    framed = np.pad(images, ((0, 0), (r, r), (r, r)), mode=mode)
+    return framed[:, r - down : r - down + H, r - right : r - right + W]
+
+
+def _keeps_the_old_ink(images, down, right):
+    return _through_a_frame(images, down, right, max(abs(down), abs(right)), "edge")
 
 
 def _frame_of_two(images, down, right):
-    H, W = images.shape[1:]
-    framed = np.pad(images, ((0, 0), (2, 2), (2, 2)))
-    return framed[:, 2 - down : 2 - down + H, 2 - right : 2 - right + W]
+    return _through_a_frame(images, down, right, 2, "constant")
 
 
 def _pads_by_a_negative_width(images, down, right):
@@ -128,24 +130,14 @@ def warm_up(progress):
     return 0.5 * (1 + np.cos(np.pi * (progress - 0.1) / 0.9))
 
 
-def _jumps(progress):
-    return progress / 0.1 if progress < 0.1 else 0.5 * (1 + np.cos(np.pi * progress))
+def _rise_then(fall):
+    """A right warm-up, and then another way down: `fall` is given the progress."""
+    return lambda progress: progress / 0.1 if progress < 0.1 else fall(progress)
 
 
-def _ends_early(progress):
-    return progress / 0.1 if progress < 0.1 else max(0.0, 0.5 * (1 + np.cos(np.pi * (progress - 0.1))))
-
-
-def _too_low(progress):
-    return 0.1 * progress if progress < 0.1 else warm_up(progress)
-
-
-def _goes_negative(progress):
-    return progress / 0.1 if progress < 0.1 else np.cos(np.pi * (progress - 0.1) / 0.9)
-
-
-def _falls_on_a_line(progress):
-    return progress / 0.1 if progress < 0.1 else 1 - (progress - 0.1) / 0.9
+def _other_rise(rise):
+    """Another way up, and then the right way down."""
+    return lambda progress: rise(progress) if progress < 0.1 else warm_up(progress)
 
 
 @exercise(
@@ -161,38 +153,47 @@ def _falls_on_a_line(progress):
     ),
     mistakes=(
         mistake(
-            _jumps,
+            _rise_then(lambda progress: 0.5 * (1 + np.cos(np.pi * progress))),
             because="the cosine starts at progress 0, so there is a jump at a tenth; stretch it over what remains",
         ),
         mistake(
-            _ends_early,
+            _rise_then(lambda progress: max(0.0, 0.5 * (1 + np.cos(np.pi * (progress - 0.1))))),
             because="the cosine is moved by a tenth but not stretched, so it has not arrived at 0 at the end",
         ),
-        mistake(_too_low, because="the warm-up ends at 0.01; to reach 1 at a tenth, divide by 0.1"),
-        mistake(_goes_negative, because="the cosine itself runs from 1 to -1; you want half of one plus the cosine"),
-        mistake(_falls_on_a_line, because="after the warm-up yours falls on a straight line; a cosine was asked for"),
+        mistake(
+            _other_rise(lambda progress: 0.1 * progress),
+            because="the warm-up ends at 0.01; to reach 1 at a tenth, divide by 0.1",
+        ),
+        mistake(
+            _rise_then(lambda progress: np.cos(np.pi * (progress - 0.1) / 0.9)),
+            because="the cosine itself runs from 1 to -1; you want half of one plus the cosine",
+        ),
+        mistake(
+            _rise_then(lambda progress: 1 - (progress - 0.1) / 0.9),
+            because="after the warm-up yours falls on a straight line; a cosine was asked for",
+        ),
         mistake(
             lambda progress: 0.5 * (1 + np.cos(np.pi * progress)),
             because="this has no warm-up: it begins at 1",
         ),
         mistake(
-            lambda progress: progress / 0.1 if progress < 0.1 else 0.5 * (1 + np.cos(np.pi * progress / 0.9)),
+            _rise_then(lambda progress: 0.5 * (1 + np.cos(np.pi * progress / 0.9))),
             because="the cosine is stretched, but it does not begin at a tenth: subtract 0.1 from the progress first",
         ),
         mistake(
-            lambda progress: progress / 0.1 if progress < 0.1 else np.cos(np.pi / 2 * (progress - 0.1) / 0.9),
+            _rise_then(lambda progress: np.cos(np.pi / 2 * (progress - 0.1) / 0.9)),
             because="that is a quarter of a wave, which is still steep when it arrives; half a wave was asked for",
         ),
         mistake(
-            lambda progress: progress / 0.1 if progress < 0.1 else 1 + np.cos(np.pi * (progress - 0.1) / 0.9),
+            _rise_then(lambda progress: 1 + np.cos(np.pi * (progress - 0.1) / 0.9)),
             because="you left out the half: 1 + cosine runs from 2 to 0",
         ),
         mistake(
-            lambda progress: progress if progress < 0.1 else warm_up(progress),
+            _other_rise(lambda progress: progress),
             because="the warm-up ends at 0.1; to reach 1 at a tenth, divide by 0.1",
         ),
         mistake(
-            lambda progress: 0.5 * (1 - np.cos(np.pi * progress / 0.1)) if progress < 0.1 else warm_up(progress),
+            _other_rise(lambda progress: 0.5 * (1 - np.cos(np.pi * progress / 0.1))),
             because="yours rises along a cosine; the warm-up should be a straight line",
         ),
     ),
