@@ -169,6 +169,7 @@ def test_feedback_reads_as_text_and_as_a_box():
         assert repr(feedback).startswith(heading) and repr(feedback) == str(feedback)
         markup = feedback._repr_html_()
         assert f'<div class="alert {style}" style="color: #222222"><p><b>{feedback.heading}</b>' in markup
+        assert markup.count("style=") == 1 and "alert-warning" not in markup
 
 
 def test_what_a_learner_wrote_is_escaped():
@@ -526,7 +527,8 @@ def test_hints_come_one_by_one_and_can_be_asked_again():
     assert "Look." in ours.hint(1).message and ours.hints_shown == 3
     with pytest.raises(ValueError, match="you asked for 4"):
         ours.hint(4)
-    assert first._repr_html_().startswith('<div class="alert alert-info" style="color: #222222"><p><b>Hint 1')
+    box = '<div class="alert alert-info" style="color: #222222"><p><b>Hint 1 of 3.</b> Look.</p>'
+    assert first._repr_html_().startswith(box)
 
 
 def test_progress_is_a_table_of_the_chapters_imported(monkeypatch):
