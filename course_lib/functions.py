@@ -93,7 +93,7 @@ def mean_squared_error(y, t):
 
     Parameters
     ----------
-    y, t : arrays of one shape, (N, D), or (D,) for a single sample.
+    y, t : arrays of one shape, (N, M), or (M,) for a single sample.
 
     Returns
     -------

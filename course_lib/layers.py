@@ -173,7 +173,7 @@ class SoftmaxWithLoss(Layer):
 class MeanSquaredError(Layer):
     """Half the squared distance between y and t, averaged over the batch; dL/dy = (y - t) / N.
 
-    y and t have one shape, (N, D), or (D,) for a single sample. The targets get no gradient.
+    y and t have one shape, (N, M), or (M,) for a single sample. The targets get no gradient.
     """
 
     def forward(self, y, t):

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import io
 import re
 import shutil
 import subprocess
@@ -135,6 +136,41 @@ def test_widgets_are_imported_only_where_one_is_drawn():
 def test_each_package_is_installed():
     packages = {".".join(path.parent.relative_to(ROOT).parts) for path in LIBRARY if path.name == "__init__.py"}
     assert set(PYPROJECT["tool"]["setuptools"]["packages"]) >= packages
+
+
+# --- how large the rooms are -----------------------------------------------------------------------------
+
+
+def lines_of_code(source):
+    """How many lines hold code: no blank line, no comment and no docstring counts."""
+    tree, lines = ast.parse(source), set()
+    documented = [n for n in ast.walk(tree) if isinstance(n, (ast.Module, ast.ClassDef, ast.FunctionDef))]
+    texts = {n.body[0].lineno: n.body[0].end_lineno for n in documented if ast.get_docstring(n) is not None}
+    layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in layout and token.end[0] != texts.get(token.start[0]):
+            lines |= {*range(token.start[0], token.end[0] + 1)}
+    return len(lines)
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("", 0),
+        ('"""A text,\n\nand more."""\n\nx = 1  # why\n# no code\ny = 2\n', 2),
+        ('def f(\n    x,\n):\n    """Do it."""\n    return """\n    a text"""\n', 5),
+        ('class A:\n    """It."""\n\n    def g(self):\n        """Go."""\n        return 1; "no docstring"\n', 3),
+    ],
+)
+def test_lines_of_code_are_counted(source, lines):
+    assert lines_of_code(source) == lines
+
+
+def test_the_rooms_stay_small():
+    """Before one of these numbers is raised: what is there in the room that does not belong?"""
+    rooms = {path.name: lines_of_code(path.read_text(encoding="utf-8")) for path in (ROOT / "course_lib").glob("*.py")}
+    assert max(rooms.values()) <= 405, rooms
+    assert sum(rooms.values()) <= 1780, rooms
 
 
 # --- what is never used ------------------------------------------------------------------------------------

@@ -338,7 +338,7 @@ def sigmoid_without_overflow(answer):
         expect_function(answer, stable_sigmoid, (narrow,))
     with exp_that_tells():
         expect_function(answer, stable_sigmoid, (wide,), (narrow,))
-    return "Right from −1000 to 1000, in float64 and in float32, and without a warning."
+    return "No overflow from −1000 to 1000, in float64 or in float32, and no warning that had to be silenced."
 
 
 # ---------------------------------------------------------------- tanh
@@ -722,7 +722,7 @@ class SoftplusHalf(Softplus):
         mistake(SoftplusNoDout, because="you returned the derivative alone; the chain rule multiplies it by `dout`"),
         mistake(
             SoftplusLikeRelu,
-            because="your backward is that of `Relu`; softplus has no bend, and its derivative changes smoothly",
+            because="your backward is that of `Relu`; softplus has no kink, and its derivative changes smoothly",
         ),
         mistake(
             SoftplusSigmoidOfOutput,

@@ -261,6 +261,11 @@ def minimum(x):
     return e / e.sum(axis=1, keepdims=True)
 
 
+def mean(x):
+    e = np.exp(x - x.mean(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
 def no_shift(x):
     return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
 
@@ -298,6 +303,7 @@ def _scores_batch(batch, name):
         mistake(PASSES, FAILS, one_maximum, says="Each row needs its own maximum"),
         mistake(PASSES, FAILS, half_shifted, because="you shifted the scores above the fraction bar, but not below it"),
         mistake(PASSES, FAILS, minimum, says="NumPy warned: overflow"),
+        mistake(PASSES, FAILS, mean, says="NumPy warned: overflow"),
         mistake(PASSES, FAILS, no_shift, says="NumPy warned: overflow"),
         mistake(PASSES, FAILS, ..., says="Still to be written: `repaired`"),
     ),
@@ -311,7 +317,10 @@ def whole_batch_softmax(passes, fails, repaired):
         why = "With a single row the sum over the batch is the sum over the row."
         raise NotYet(f"`suspect` is right on your `fails`. {why}")
     x = np.random.default_rng(33).normal(size=(3, 4)).round(1)
-    far_apart = np.array([[0.0, 1.0, 2.0, 3.0], [-1003.0, -1002.0, -1001.0, -1000.0], [1010.0, 1000.0, 990.0, 0.0]])
+    # In the last row the maximum is far above the mean and the median, too, with which one might shift.
+    far_apart = np.array(
+        [[0.0, 1, 2, 3], [-1003, -1002, -1001, -1000], [1010, 1000, 990, 0], [1000, -1000, -1000, -1000]]
+    )
     with _on_misfit("A maximum or a sum over an axis drops that axis, unless it is given keepdims=True"):
         expect_function(repaired, REPAIRED, (x,), (x[:1],))
         with no_warnings("Each row needs its own maximum, so that its largest exponent is 0."):
@@ -356,6 +365,13 @@ class OneMaximum(LogSumExp):
     def forward(self, x):
         self.share = softmax(x)
         return np.log(np.exp(x - x.max()).sum(axis=1)) + x.max()
+
+
+class Mean(LogSumExp):
+    def forward(self, x):
+        self.share = softmax(x)
+        mean = x.mean(axis=1)
+        return np.log(np.exp(x - mean[:, None]).sum(axis=1)) + mean
 
 
 class AxisKept(LogSumExp):
@@ -442,11 +458,14 @@ class NoLog(LogSumExp):
         mistake(DoutFlat, says="dout[:, None] for dout"),
         mistake(Naive, says="NumPy warned: overflow"),
         mistake(OneMaximum, says="NumPy warned: divide by zero"),
+        mistake(Mean, says="NumPy warned: overflow"),
     ),
 )
 def log_sum_exp(answer):
     x = np.random.default_rng(34).normal(size=(3, 4)).round(1)
-    far_apart = np.array([[1000.0, 1010.0, 990.0, 0.0], [-1000.0, -1010.0, -990.0, -2000.0], [0.0, 0.5, 1.0, 1.5]])
+    far_apart = np.array(
+        [[1000.0, 1010, 990, 0], [-1000, -1010, -990, -2000], [0, 0.5, 1, 1.5], [1000, -1000, -1000, -1000]]
+    )
     advice = "A number for each row of (3, 4) has shape (3, 1): keepdims=True in max and sum, dout[:, None] for dout"
     with _on_misfit(advice):
         expect_layer(answer, LogSumExp, x)
