@@ -37,7 +37,7 @@ def by_eye():
             1700,
             because="you added 3 and 1.1; two multiplications in a row multiply their factors",
         ),
-        mistake(440, 3.3, 1.1, 1700, because="you swapped the price and the count"),
+        mistake(440, 3.3, 1.1, 1700, because="you gave the gradient of the count for the price"),
         mistake(400, 440, 1.1, 1700, because="you took the price itself; the gradient is the change for one yen more"),
         mistake(
             1320,
@@ -121,6 +121,11 @@ class SubWithoutUpstream(SubLayer):
         return 1, -1
 
 
+class SubUpstreamOnce(SubLayer):
+    def backward(self, dout):
+        return 1, -dout
+
+
 class SubSwapped(SubLayer):
     def backward(self, dout):
         return -dout, dout
@@ -174,6 +179,7 @@ class Adds(AddsBackward):
             SubWithoutUpstream,
             because="you returned the local derivatives alone; each is still to be multiplied by `dout`",
         ),
+        mistake(SubUpstreamOnce, because="you multiplied by `dout` for y but not for x"),
         mistake(SubSwapped, because="you gave the minus to x; it is y that is subtracted"),
         mistake(SubBothNegative, because="you gave a minus to both; when x grows, x - y grows too"),
         mistake(MulsBackward, because="you used the rule of multiplication, where the other factor counts"),
@@ -273,6 +279,11 @@ class DivUpstreamOnce(DivLayer):
         return dout / self.y, -self.x / self.y**2
 
 
+class DivUpstreamForYOnly(DivLayer):
+    def backward(self, dout):
+        return 1 / self.y, -dout * self.x / self.y**2
+
+
 class DivUndone(DivLayer):
     def backward(self, dout):
         return dout / self.y, -dout * self.x / self.y * self.y
@@ -311,11 +322,14 @@ class DivForgets(DivLayer):
             because="you returned the local derivatives alone; each is still to be multiplied by `dout`",
         ),
         mistake(DivReversed, because="you divided y by x; the node computes x / y"),
-        mistake(DivWhole, because="you wrote `//`, which rounds down; a division that keeps the fraction is `/`"),
+        mistake(DivWhole, because="you rounded down, as `//` and `int` do; a division that keeps the fraction is `/`"),
         mistake(DivMinusToBoth, because="you gave a minus to x as well; a larger x makes x / y larger"),
         mistake(DivOutOfOrder, because="you returned the gradient of y first; the order is that of `forward(x, y)`"),
         mistake(DivUpstreamOnce, because="you multiplied by `dout` for x but not for y"),
-        mistake(DivUndone, because="you did not divide by y squared in the end: `/ y * y` cancels out; write `/ y**2`"),
+        mistake(DivUpstreamForYOnly, because="you multiplied by `dout` for y but not for x"),
+        mistake(
+            DivUndone, because="your dy has no y left: it needs y squared below, `/ y**2`, and `/ y * y` cancels out"
+        ),
         mistake(DivCaret, because="you wrote `^` for a power, which in Python is `**`"),
         mistake(DivForgets, says="`AttributeError`"),
     ),
@@ -444,7 +458,7 @@ class Min(MaxLayer):
             MaxAlwaysX, because="you gave the gradient to x, the smaller input here; the larger one makes the result"
         ),
         mistake(MaxAlwaysY, because="you gave the gradient to y, whichever was the larger one"),
-        mistake(Min, because="you returned the smaller of the two"),
+        mistake(Min, because="you returned the smaller of the two here"),
         mistake(MaxTruth, because="you returned the comparison itself; multiplied by `dout` it becomes a gradient"),
         mistake(MaxLikeMul, because="you used the rule of multiplication, where the other factor counts"),
         mistake(MaxBySize, says="the smaller input here"),
@@ -456,6 +470,7 @@ def maximum(answer):
     with remark("Nudge each of them: which one moves the result?"):
         expect_layer(answer, MaxLayer, 3.0, 8.0)
         expect_layer(answer, MaxLayer, -6.0, 5.0)
+        expect_layer(answer, MaxLayer, -2.0, -4.0)
     return "A switch: it lets the gradient through on one side only. ReLU, in chapter 2, is the maximum of 0 and x."
 
 
@@ -574,7 +589,7 @@ def coupon_left_out(apple, count, coupon, tax):
             because="you used one `MulLayer` for both products: the second `forward` overwrote what the first had kept",
         ),
         mistake(coupon_signs_all, because="you gave the minus to the price; only the coupon is subtracted"),
-        mistake(coupon_swapped, because="you swapped the gradients of the price and the count"),
+        mistake(coupon_swapped, because="you gave the gradient of the count for the price"),
         mistake(coupon_itself, because="you took the coupon itself; the gradient is what one yen more of it would do"),
         mistake(coupon_on_each_apple, because="you took the coupon off each apple; it comes off the bill once"),
         mistake(
@@ -739,6 +754,7 @@ def their_backward(dout, x, y):
         mistake(lambda dout, x, y: (dout, dout), because="you took the rule of addition; 201 has the 200 in it"),
         mistake(lambda dout, x, y: (dout - y, dout - x), because="you subtracted; 201 is more than 200"),
         mistake(lambda dout, x, y: (4.1, 102.1), because="you wrote the numbers of one node; it must work for any"),
+        mistake(lambda dout, x, y: (2.1, 201), because="you wrote the numbers of one node; it must work for any"),
         mistake(lambda dout, x, y: dout + y, says="should be a tuple, but it is a number"),
         mistake((2.1, 201), says="should be a function, but it is a tuple"),
     ),

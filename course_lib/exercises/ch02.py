@@ -3,7 +3,8 @@
 import inspect
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from numbers import Real
 from unittest.mock import patch
 
 import numpy as np
@@ -153,9 +154,10 @@ def forgets_forward(layer, x):
     mistakes=(
         mistake(
             compares_with_itself,
-            because="you say False of every layer. Three ways lead there: `before = dout` gives one array two names; a "
-            "copy is made only after `backward` ran; or what you compare is not the array that `backward` was given. "
-            "Copy that very array with `dout.copy()` before `backward` runs, and compare it afterwards",
+            because="you say False of every layer. Usual ways to get there: `before = dout` or `dout[:]` is no copy, "
+            "for both share one memory; a copy is made only after `backward` ran; or what you compare is not the array "
+            "that `backward` was given. Copy that very array with `dout.copy()` before `backward` runs, and compare it "
+            "afterwards",
         ),
         mistake(
             compares_what_returns,
@@ -164,8 +166,8 @@ def forgets_forward(layer, x):
         ),
         mistake(
             asks_for_shared_memory,
-            because="you asked whether the result shares memory with `dout`; that tells nothing of writing: a layer "
-            "may hand `dout` on untouched, or write into it and return a copy",
+            because="you asked whether the result is `dout` or shares memory with it; that tells nothing of writing: a "
+            "layer may hand `dout` on untouched, or write into it and return a copy",
         ),
         mistake(
             compares_number_by_number,
@@ -174,7 +176,8 @@ def forgets_forward(layer, x):
         mistake(
             asks_for_identity,
             because="you say True of every layer; `is` asks whether two names mean one and the same array, and a copy "
-            "is never that. `np.array_equal(a, b)` compares what is in them",
+            "is never that (nor is `dout.copy` without its brackets a copy). `np.array_equal(a, b)` compares what "
+            "is in them",
         ),
         mistake(gives_zeros, says="zeros written over zeros leave no trace"),
         mistake(gives_the_output, says="what `forward` returned"),
@@ -226,6 +229,8 @@ def _expect_telling_dout(answer):
         raise NotYet("Your function never called `layer.backward`, so it cannot know what `backward` writes.")
     if given[0].shape != POINTS.shape:
         raise NotYet(f"The `dout` you made has shape {given[0].shape}; it needs the shape of `y`, {POINTS.shape}.")
+    if given[0].dtype.kind != "f":
+        raise NotYet("The `dout` you made holds no floats, and gradients have fractions. Take random numbers.")
     if not given[0].any():
         raise NotYet("The `dout` you made is all zeros, and zeros written over zeros leave no trace.")
     if np.array_equal(given[0], POINTS + 0.125):
@@ -255,6 +260,15 @@ def silences(x):
         return 1 / (1 + np.exp(-x))
 
 
+def silences_a_power(x):
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.e**-x)
+
+
+def gives_up_far_out(x):
+    return 1 / (1 + np.exp(-np.clip(x, -8, 8)))
+
+
 def silences_both_branches(x):
     with np.errstate(all="ignore"):
         return chooses_too_late(x)
@@ -262,19 +276,12 @@ def silences_both_branches(x):
 
 @contextmanager
 def exp_that_tells() -> Iterator[None]:
-    """Inside this block `np.exp` of a large positive number makes the answer wrong, silenced or cut off."""
+    """Inside this block an overflow makes the answer wrong though it is silenced, or cut off before `np.exp`."""
     exp = np.exp
 
     def telling(x, *args, **kwargs):
-        with np.errstate(over="raise"):
-            try:
-                y = exp(x, *args, **kwargs)
-            except FloatingPointError:
-                raise NotYet(
-                    "The values are right, but exp is still taken of a large positive number: it overflows, and only "
-                    "the warning is silenced. Rewrite the formula, so that there is nothing to silence."
-                ) from None
-        if np.max(x, initial=0) > 20:
+        y = exp(x, *args, **kwargs)
+        if np.max(x, initial=0, where=kwargs.get("where", True)) > 20:
             raise NotYet(
                 "Nothing overflows, but exp is still taken of a large positive number. If you cut x off at a bound, "
                 "every x beyond it gets the value at the bound: σ(−100) is far smaller than σ(−80). Rewrite the "
@@ -282,8 +289,15 @@ def exp_that_tells() -> Iterator[None]:
             )
         return y
 
-    with patch.object(np, "exp", telling):
-        yield
+    without_silence = patch.object(np, "errstate", lambda **_: nullcontext())
+    with np.errstate(over="raise"), without_silence, patch.object(np, "exp", telling):
+        try:
+            yield
+        except FloatingPointError:
+            raise NotYet(
+                "The values are right, but exp is still taken of a large positive number: it overflows, and only "
+                "the warning is silenced. Rewrite the formula, so that there is nothing to silence."
+            ) from None
 
 
 @exercise(
@@ -304,6 +318,8 @@ def exp_that_tells() -> Iterator[None]:
         mistake(clips, says="In float32"),
         mistake(silences, says="only the warning is silenced"),
         mistake(silences_both_branches, says="only the warning is silenced"),
+        mistake(silences_a_power, says="only the warning is silenced"),
+        mistake(gives_up_far_out, says="should be 0.000123395, but it is 0.00033535"),
         mistake(
             lambda x: 1 / (1 + np.exp(-np.abs(x))),
             because="you took |x| in the whole formula, which gives negative numbers the value of positive ones; "
@@ -326,7 +342,8 @@ def exp_that_tells() -> Iterator[None]:
     ),
 )
 def sigmoid_without_overflow(answer):
-    expect_function(answer, stable_sigmoid, (np.array([-2.0, -0.5, 0.0, 1.0, 3.0]),))
+    near, farther = np.array([-2.0, -0.5, 0.0, 1.0, 3.0]), np.array([[-9.0, -5.0, 12.0], [0.0, 6.0, -15.0]])
+    expect_function(answer, stable_sigmoid, (near,), (farther,))
     wide = np.array([-1000.0, -500.0, 500.0, 1000.0])
     narrow = np.array([-100.0, -89.0, 89.0, 100.0], dtype=np.float32)
     with no_warnings(
@@ -435,11 +452,13 @@ def tanh_layer(answer):
 
 def _if_it_hands_out_what_it_keeps(layer_class):
     """A further sentence for a layer whose backward goes wrong once its output has been overwritten."""
-    layer = layer_class()
-    y = layer.forward(POINTS.copy())
-    before = layer.backward(np.ones_like(POINTS))
+    kept, overwritten = layer_class(), layer_class()
+    kept.forward(POINTS.copy())
+    y = overwritten.forward(POINTS.copy())
+    if not y.flags.writeable:
+        return ""
     y[...] = 0
-    if np.array_equal(layer.backward(np.ones_like(POINTS)), before):
+    if np.array_equal(overwritten.backward(np.ones_like(POINTS)), kept.backward(np.ones_like(POINTS))):
         return ""
     return (
         "\n\nOne refinement: your forward returns the very array that it keeps for backward. Whoever overwrites the "
@@ -475,6 +494,8 @@ LARGEST_AT = {0: "(1, 1)", 2: "(0, 0)", 4: "(1, 0)"}  # where the living units a
         "that to exactly 0?",
     ),
     mistakes=(
+        mistake([1, "3"], -3.0, says="a list of the numbers of units"),
+        mistake(np.where([0, 1, 0, 1, 0]), -3.0, says="a list of the numbers of units"),
         mistake([1, 2, 3, 4], -3.0, because="you tried one input in the middle; a unit lives if *any* input opens it"),
         mistake([3], -3.0, because="you looked for negative weights; a bias can outweigh positive ones"),
         mistake([1, 3, 4], -3.0, because="you set both inputs of unit 4 to 1; its second one does harm: set it to 0"),
@@ -487,10 +508,10 @@ LARGEST_AT = {0: "(1, 1)", 2: "(0, 0)", 4: "(1, 0)"}  # where the living units a
     ),
 )
 def dead_units(dead, bias):
-    named = sorted(dead) if isinstance(dead, (list, tuple, set, np.ndarray)) else dead
-    truths = (bool, np.bool_)
-    if not isinstance(named, list) or any(isinstance(unit, truths) or unit not in range(5) for unit in named):
+    numbers = list(dead) if isinstance(dead, (list, tuple, set)) or np.ndim(dead) == 1 else [dead]
+    if not all(isinstance(u, Real) and not isinstance(u, bool) and u in range(5) for u in numbers):
         raise NotYet("`dead` should be a list of the numbers of units, from 0 to 4.", "dead", dead)
+    named = sorted(numbers)
     for unit in range(5):
         if unit in named and unit in LARGEST_AT:
             raise NotYet(f"Unit {unit} is not dead: an input of {LARGEST_AT[unit]} opens it.", "dead", named)
@@ -716,8 +737,8 @@ class SoftplusHalf(Softplus):
         ),
         mistake(
             SoftplusWithoutLog1p,
-            because="the sum 1 + e^(−40) was rounded to exactly 1, whose log is 0; `np.log1p(z)` is log(1 + z) without "
-            "that rounding",
+            because="the sum 1 + e^(−40) was rounded to exactly 1, whose log is 0 (or small values were cut off); "
+            "`np.log1p(z)` is log(1 + z) without that rounding",
         ),
         mistake(SoftplusNoDout, because="you returned the derivative alone; the chain rule multiplies it by `dout`"),
         mistake(
@@ -744,6 +765,7 @@ class SoftplusHalf(Softplus):
 )
 def softplus_layer(answer):
     expect_layer(answer, Softplus, POINTS)
+    expect_layer(answer, Softplus, np.array([[0.0, 4.0, -7.0], [12.0, -15.0, 8.0]]))
     with no_warnings(
         "Rewrite the formula so that exp is never taken of a large positive number, nor log of 0, in both passes. "
         "(`np.where` computes both of its branches for every element and chooses afterwards.)"

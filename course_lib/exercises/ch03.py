@@ -317,9 +317,9 @@ def whole_batch_softmax(passes, fails, repaired):
         why = "With a single row the sum over the batch is the sum over the row."
         raise NotYet(f"`suspect` is right on your `fails`. {why}")
     x = np.random.default_rng(33).normal(size=(3, 4)).round(1)
-    # In the last row the maximum is far above the mean and the median, too, with which one might shift.
+    # In the last row the maximum is far above the mean, the median, the first and the last, with which one might shift.
     far_apart = np.array(
-        [[0.0, 1, 2, 3], [-1003, -1002, -1001, -1000], [1010, 1000, 990, 0], [1000, -1000, -1000, -1000]]
+        [[0.0, 1, 2, 3], [-1003, -1002, -1001, -1000], [1010, 1000, 990, 0], [-1000, 1000, -1000, -1000]]
     )
     with _on_misfit("A maximum or a sum over an axis drops that axis, unless it is given keepdims=True"):
         expect_function(repaired, REPAIRED, (x,), (x[:1],))
@@ -372,6 +372,17 @@ class Mean(LogSumExp):
         self.share = softmax(x)
         mean = x.mean(axis=1)
         return np.log(np.exp(x - mean[:, None]).sum(axis=1)) + mean
+
+
+class FirstColumn(LogSumExp):
+    def forward(self, x):
+        self.share = softmax(x)
+        return np.log(np.exp(x - x[:, :1]).sum(axis=1)) + x[:, 0]
+
+
+class Squeezed(LogSumExp):
+    def forward(self, x):
+        return np.squeeze(super().forward(x))
 
 
 class AxisKept(LogSumExp):
@@ -459,16 +470,19 @@ class NoLog(LogSumExp):
         mistake(Naive, says="NumPy warned: overflow"),
         mistake(OneMaximum, says="NumPy warned: divide by zero"),
         mistake(Mean, says="NumPy warned: overflow"),
+        mistake(FirstColumn, says="NumPy warned: overflow"),
+        mistake(Squeezed, says="should be an array of shape (1,), but it is a number"),
     ),
 )
 def log_sum_exp(answer):
     x = np.random.default_rng(34).normal(size=(3, 4)).round(1)
     far_apart = np.array(
-        [[1000.0, 1010, 990, 0], [-1000, -1010, -990, -2000], [0, 0.5, 1, 1.5], [1000, -1000, -1000, -1000]]
+        [[1000.0, 1010, 990, 0], [-1000, -1010, -990, -2000], [0, 0.5, 1, 1.5], [-1000, 1000, -1000, -1000]]
     )
     advice = "A number for each row of (3, 4) has shape (3, 1): keepdims=True in max and sum, dout[:, None] for dout"
     with _on_misfit(advice):
         expect_layer(answer, LogSumExp, x)
+        expect_layer(answer, LogSumExp, x[:1])
         with no_warnings("Shift each row by its own maximum, so that the largest exponent is 0."):
             expect_layer(answer, LogSumExp, far_apart)
     return "The gradient of log-sum-exp is softmax. You will meet it again in a moment."
@@ -703,9 +717,12 @@ def swapped(t, num_classes, epsilon):
         mistake(to_the_others, because="you shared ε among the other classes; here the right class has its share too"),
         mistake(too_little, because="you left the right class without its share ε/C: the rows sum to less than 1"),
         mistake(too_much, because="you added ε/C and took nothing away: the rows sum to 1 + ε"),
-        mistake(undivided, because="you added ε to every class; C classes share it"),
+        mistake(undivided, because="you gave a whole ε to each class; C classes share it"),
         mistake(whole_to_each, because="you gave the whole ε to every other class; C classes share it"),
-        mistake(takes_too_little, because="you took only ε/C away from the label and gave out ε; take away as much"),
+        mistake(
+            takes_too_little,
+            because="the label still holds the whole 1; take ε away from it before each class gets its ε/C",
+        ),
         mistake(by_one_less, because="you divided by C − 1; all C classes share ε, the right one too"),
         mistake(by_samples, because="you divided ε by the number of samples; it is the classes that share it"),
         mistake(swapped, because="you swapped ε and 1 − ε"),
@@ -826,6 +843,11 @@ class AlwaysOne(MeanSquaredError):
         return super().backward(1)
 
 
+class MeanBack(MeanSquaredError):
+    def backward(self, dout=1):
+        return dout * 2 * self.difference / self.difference.size
+
+
 class Both(MeanSquaredError):
     def backward(self, dout=1):
         return super().backward(dout), -super().backward(dout)
@@ -855,16 +877,17 @@ class Both(MeanSquaredError):
         mistake(SummedBack, because="you added up the differences; each y has a gradient of its own"),
         mistake(SquareOfTheSum, because="you squared the sum; each difference is squared by itself, and then they add"),
         mistake(TimesN, because="brackets are missing: `/ 2 * len(y)` multiplies by N, `/ (2 * len(y))` divides by it"),
+        mistake(MeanBack, because="your gradient is that of `np.mean` of the squares, 2 / (N·M); the loss has 1 / 2N"),
         mistake(SizeBack, because="you divided the gradient by all numbers; the loss is divided by N"),
         mistake(Uphill, because="you took t − y; a larger y makes y − t larger"),
         mistake(AlwaysOne, because="you did not multiply by `dout`"),
         mistake(EachSample, says="should be a number, but it is an array of shape (3,)"),
-        mistake(Both, says="should be an array of shape (3, 4), but it is a tuple"),
+        mistake(Both, says="should be an array of shape (3, 5), but it is a tuple"),
     ),
 )
 def mean_squared_error_layer(answer):
     rng = np.random.default_rng(38)
-    y, t = rng.normal(size=(2, 3, 4)).round(1)
+    y, t = rng.normal(size=(2, 3, 5)).round(1)
     expect_layer(answer, MeanSquaredError, y, t)
     expect_layer(answer, MeanSquaredError, y[:1], t[:1])
     return "Another loss, and the same (y − t)/N: that is what the ½ is for."

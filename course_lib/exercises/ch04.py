@@ -122,7 +122,7 @@ def one_weight(answer):
         np.array([0.7, -0.4]),
         np.array([0.3, 0.8]),
         np.array([0.6, 0.2]),
-        np.array([0.9, 0.5]),
+        np.array([0.9, 0.4]),
         np.array([[1.5, -0.5], [0.25, 2.0]]),
     )
     # The other one first: in the classic x2 is twice x1, so two mistakes give the same number.
@@ -230,7 +230,7 @@ def gradients_of_biases(db1, db2, shared_b1, shared_b2):
         (shared_b2, "shared_b2", "One number that is used in two places: which rule of chapter 1 is that?"),
     )
     for (found, name, question), expected in zip(questions, RIGHT, strict=True):
-        if isinstance(found, np.ndarray) and found.ndim:
+        if isinstance(expected, list) and isinstance(found, np.ndarray) and found.ndim:
             found = found.ravel().tolist()  # a layer's own db is as good as a list
         with remark(question):
             expect_equal(found, expected, name, rtol=5e-3, reveal=False)  # three digits are enough
@@ -376,9 +376,9 @@ FROM_BIASES, FROM_WEIGHTS = 10 * DROP * SHARE, 10 * DROP * (1 - SHARE)
 )
 def how_far(drop, share):
     with remark("The loss changes by slope times step, for each of the twelve numbers."):
-        expect_equal(drop, DROP, "drop", rtol=5e-3, reveal=False)  # the fall that a run shows is right as well
+        expect_equal(drop, DROP, "drop", rtol=4e-3, reveal=False)  # the fall that a run shows is right as well
     with remark("Which part of the sum comes from the four biases? A number from 0 to 1."):
-        expect_equal(share, SHARE, "share", rtol=1e-2, reveal=False)
+        expect_equal(share, SHARE, "share", rtol=5e-3, reveal=False)
     return "More than half of the fall comes from four numbers of twelve: those which the classic never moves."
 
 
@@ -521,7 +521,7 @@ def no_sigmoid_in_the_middle(x, t, W1, b1, W2, b2, lr):
         mistake(swapped_results, says="should be an array of shape (2, 3), but it is an array of shape (3, 2)"),
         mistake(
             turned_product,
-            because="you turned a gradient; dW1 is `x.T @ ds_hidden`, of the shape of W1",
+            because="a gradient is turned, or went to the other matrix; dW1 is `x.T @ ds_hidden`, of the shape of W1",
         ),
         mistake(three_by_number, says="Is a size written into your function?"),
         mistake(writes_into_weights, says="changed its argument `W1`"),
@@ -537,10 +537,10 @@ def three_hidden(answer):
         np.array([0.35, 0.30, 0.25]),
         np.array([[0.40, 0.50], [0.45, 0.55], [-0.60, 0.65]]),
         np.array([0.60, 0.55]),
-        0.2,
+        0.3,
     )
     four = np.array([[0.2, -0.5, 0.9, 0.4], [-0.1, 0.3, -0.7, 0.8]])
-    larger = (*case[:2], four, np.ones(4), four.T, case[5], case[6])
+    larger = (*case[:2], four, np.ones(4), four.T, case[5], 0.7)
     x = np.array([[0.05, 0.10], [0.8, -0.3], [-0.6, 0.9], [0.4, 0.7], [-0.2, -0.5]])
     batch = (x, x[::-1] ** 2, *case[2:])
     for arguments, note in (
@@ -619,7 +619,9 @@ H, LOSS, DW1, DEAD = with_relu()
             because="you multiplied by h1 on the way back; the slope of an open ReLU is 1",
         ),
         mistake(H, LOSS, DW1 / 0.05, DEAD, because="you stopped at the pre-activation; w1 is multiplied by x1"),
-        mistake(H, LOSS, 2 * DW1, DEAD, because="you multiplied by x2, and so found the gradient of w2"),
+        mistake(
+            H, LOSS, 2 * DW1, DEAD, because="it is twice too large: you multiplied by x2, or left out the ½ of the loss"
+        ),
         mistake(H, LOSS, 0.0018366, DEAD, because="you found the gradient of w3, which leads to the other unit"),
         mistake(
             H,
@@ -644,7 +646,7 @@ def relu_instead(h, loss, dw1, dead_from):
         (dead_from, DEAD, "dead_from", "The larger the inputs' part of a pre-activation, the later its unit dies."),
     )
     for found, expected, name, question in questions:
-        if isinstance(found, np.ndarray) and found.ndim:
+        if isinstance(expected, list) and isinstance(found, np.ndarray) and found.ndim:
             found = found.ravel().tolist()
         with remark(question):
             expect_equal(found, expected, name, rtol=3e-3, reveal=False)

@@ -5,10 +5,10 @@ import textwrap
 
 import numpy as np
 
-from course_lib.exercises import clinic, exercise, mistake
+from course_lib.exercises import clinic, exercise, mistake, wording
 from course_lib.exercises.compare import NotYet, call, expect_equal, expect_function, remark
 from course_lib.gradient import check_network, relative_error
-from course_lib.layers import Relu, Sigmoid, Tanh
+from course_lib.layers import Affine, Relu, Sigmoid, Tanh
 
 # ---------------------------------------------------------------- choose h
 
@@ -57,7 +57,7 @@ def best_h(size, third, eps):
         ),
         mistake(
             lambda size, third, eps: (3 * eps * size / third) ** 1 / 3,
-            because="you wrote `** 1 / 3`, which Python reads as `** 1` and then `/ 3`; write `** (1 / 3)`",
+            because="no root is taken: Python reads `** 1 / 3` as `** 1` and then `/ 3`; write `** (1 / 3)`",
         ),
         mistake(
             lambda size, third, eps: (3 * eps * size * third) ** (1 / 3),
@@ -164,6 +164,17 @@ def _row_by_row(f, x, h=1e-4):
     return gradient
 
 
+def _nudges_a_flat_copy(f, x, h=1e-4):
+    flat, gradient = x.ravel(), np.zeros(x.size)
+    for k, old in enumerate(flat.copy()):
+        flat[k] = old + h
+        above = f(x)
+        flat[k] = old - h
+        gradient[k] = (above - f(x)) / (2 * h)
+        flat[k] = old
+    return gradient.reshape(x.shape)
+
+
 def _nudges_a_copy(f, x, h=1e-4):
     return numerical_gradient(f, x.copy(), h)
 
@@ -209,7 +220,7 @@ def _weighted_cubes(x):
         mistake(_times_h, because="`/ 2 * h` divides by 2 and then multiplies by h; write `/ (2 * h)`"),
         mistake(
             _down_from_up,
-            because="you went down by h from the nudged value and so came back to where you began; go to old − h",
+            because="your second value of f is that where you began; go down to old − h, 2h below the nudged number",
         ),
         mistake(_leaves_it_nudged, because="you left numbers nudged when you went on to the next"),
         mistake(_all_at_once, because="you nudged all numbers at once; each needs a slope of its own"),
@@ -222,6 +233,7 @@ def _weighted_cubes(x):
             _nudges_a_copy,
             because="you nudged a copy, which this f does not look at; nudge x itself, and put each number back",
         ),
+        mistake(_nudges_a_flat_copy, because="you nudged a copy, which this f does not look at"),
         mistake(_alone, because="you gave f one number by itself; f wants the whole of x, with that number nudged"),
         mistake(
             _returns_too_early,
@@ -242,7 +254,8 @@ def numerical_gradient_by_hand(answer):
                 reason.message = reason.message.replace("Compute a new value instead.", "Put each number back.")
                 raise
             expect_equal(found, numerical_gradient(_weighted_cubes, given.copy(), *h), what)
-    held = x.copy()
+    held = np.stack([x, x], axis=1)[:, :1, ::2]  # three axes, and a view, of which `ravel` would be a copy
+    x = held.copy()
     found = answer(lambda _: _weighted_cubes(held), held)
     with remark("Here f ignores its argument and reads the very array that was passed, as a network's loss does."):
         expect_equal(found, numerical_gradient(_weighted_cubes, x.copy()), "numerical_gradient(loss, W)")
@@ -277,7 +290,7 @@ def beside_a_kink():
     ),
     mistakes=(
         mistake(0, 0.6, 0, 1e-5, because="you gave the policy of our layer at 0; asked is what nudging finds"),
-        mistake(1, 0.6, 0, 1e-5, because="you gave the slope on the right side; nudging looks at both"),
+        mistake(1, 0.6, 0, 1e-5, because="that is the slope on the right side; it is (relu(h) − relu(−h)) / 2h"),
         mistake(
             0.5, 1, 0, 1e-5, because="you gave the derivative at 0.00002; but x − h is on the other side of the kink"
         ),
@@ -351,7 +364,7 @@ def along_a_direction(answer):
     if isinstance(answer, type) or not callable(answer):
         expect_function(answer, slopes)
     x = np.array([[0.5, -1.0, 2.0], [1.5, -0.5, 1.0]])
-    v = np.array([[1.0, -1.0, 1.0], [-1.0, -1.0, 2.0]])
+    v = np.array([[1.0, -1.0, 1.0], [-1.0, 1.0, 2.0]])
     gradient = 3 * np.arange(1, 7).reshape(2, 3) * x**2
     for h in (0.1, 1e-4):
         args = (_weighted_cubes, x, gradient, v, h)
@@ -388,13 +401,26 @@ class SlightlyOff(Tanh):
 class Tiny:
     def forward(self, x):
         self.x = x
-        return 1e-10 * x**2
+        return 1e-9 * x**2
 
     def backward(self, dout):
-        return 1e-10 * self.x * dout
+        return 1e-9 * self.x * dout
 
 
-SUSPECTS = {Sigmoid: True, IgnoresDout: False, AskedOfDout: False, SlightlyOff: False, Tiny: False, Relu: True}
+class Narrower(Affine):
+    def __init__(self):
+        super().__init__(np.array([[1.0, -2.0], [0.5, 1.5], [-1.0, 0.3], [2.0, 0.7]]), np.zeros(2))
+
+
+SUSPECTS = {
+    Sigmoid: True,
+    IgnoresDout: False,
+    AskedOfDout: False,
+    SlightlyOff: False,
+    Tiny: False,
+    Relu: True,
+    Narrower: True,
+}
 
 
 def _judged(dout_of=None, error=relative_error, tolerance=1e-6):
@@ -449,8 +475,8 @@ def _by_allclose(layer, x):
         ),
         mistake(
             _judged(dout_of=lambda y: y),
-            because="you took y for `dout`; it is never negative behind a ReLU, which hides a wrong test; take random "
-            "numbers",
+            because="this layer looks right where `dout` has the signs of x or is 0 (as y, x and zeros do), or where "
+            "not all numbers are compared; take random numbers, and compare all",
         ),
         mistake(
             _judged(error=lambda a, b: np.mean(np.abs(a - b))),
@@ -488,7 +514,8 @@ def _by_allclose(layer, x):
 def check_one_layer(answer):
     if isinstance(answer, type) or not callable(answer):
         expect_function(answer, is_right)
-    x = np.array([[0.7, -1.3, 2.1], [-0.4, 1.6, -2.2]])
+    # So many numbers that a random dout hardly ever has the signs of x, where AskedOfDout is right.
+    x = np.array([[0.7, -1.3, 2.1, -0.9], [-0.4, 1.6, -2.2, 0.3], [1.1, -0.6, 0.5, -1.8]])
     verdicts = {kind: call(answer, kind(), x) for kind in SUSPECTS}
     for kind, right in SUSPECTS.items():
         source = textwrap.indent(textwrap.dedent(inspect.getsource(kind.backward)).rstrip(), "    ")
@@ -496,9 +523,9 @@ def check_one_layer(answer):
             try:
                 expect_equal(verdicts[kind], right, f"is_right({kind.__name__}(), x)")
             except NotYet as reason:
-                reason.whole = list(verdicts.values())  # mistakes are told apart by all six
+                reason.whole = list(verdicts.values())  # mistakes are told apart by all of them
                 raise
-    return "Six layers, two of them right, and you told them apart. `check_layer` does this, and more."
+    return "Seven layers, three of them right, and you told them apart. `check_layer` does this, and more."
 
 
 # ---------------------------------------------------------------- reading a report
@@ -548,8 +575,10 @@ def read_a_report(wrong_layer, misled, factor):
         raise NotYet('`misled` should be a list of names, such as ["W1", "W2"].')
     for i, name in enumerate(misled):
         _one_of(name, [*clinic.Practice().build().params], f"misled[{i}]")
-    named = {name.strip().casefold() for name in misled}
-    expect_equal(", ".join(sorted(named)), "b1, w1", "misled", reveal=False)
+    named = sorted({name.strip().casefold() for name in misled})
+    with remark("Which parameters are WRONG in the first table, although the second says ok to their layer?"):
+        if named != ["b1", "w1"]:
+            raise NotYet(f"`misled` is not {wording.show(list(misled))}.", "misled", named)
     expect_equal(factor, -1, "factor", reveal=False)
     return "W2 and b2 are right, so only what Affine2 hands back is wrong: dx, with the wrong sign."
 
@@ -578,9 +607,10 @@ def _diagnosis(
         expect_equal(layer, patient.layer, "layer", reveal=False)
     suspect = net.layers.get(patient.layer, net.last_layer)
     names = ["x", *getattr(suspect, "param_names", ()), "dout"]
-    if isinstance(where, str) and where.strip() in [f"d{name}" for name in names]:
-        where = where.strip()[1:]
-    if isinstance(where, str) and where.strip() == "backward":
+    said = where.strip().casefold() if isinstance(where, str) else where
+    if said in [f"d{name}".casefold() for name in names]:
+        where = said[1:]
+    if said == "backward":
         raise NotYet(
             '`backward` is the method at fault. Asked is for which array it has no right gradient, or `"dout"`, if '
             "that is what it spoils."
@@ -664,8 +694,8 @@ def diagnosis_2():
             "last_layer",
             "x",
             "sum and mean",
-            because="you took the factor of 3 between those two numbers for one in N; but the report would say that "
-            "it is the same everywhere, and the loss is a mean here",
+            because="you took the factor of 3 between what backward and nudging say for one in N; but the report "
+            "would say that it is the same everywhere, and the loss is a mean here",
         ),
         mistake(
             "last_layer",

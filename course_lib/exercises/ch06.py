@@ -135,6 +135,27 @@ class SharesItsMemory(Momentum):
         self.lr, self.momentum = lr, momentum
 
 
+class SharesItsDefault(Momentum):
+    def __init__(self, lr, momentum, velocity={}):  # noqa: B006
+        self.lr, self.momentum, self.velocity = lr, momentum, velocity
+
+
+class KeepsTheFirstRate(Momentum):
+    def __init__(self, lr, momentum):
+        super().__init__(lr, momentum)
+        self.rate = lr
+
+    def update(self, params, grads):
+        for name in params:
+            self.velocity[name] = self.momentum * self.velocity.get(name, 0) - self.rate * grads[name]
+            params[name] += self.velocity[name]
+
+
+class MovesWeightsOnly(Momentum):
+    def update(self, params, grads):
+        super().update({name: p for name, p in params.items() if name.startswith("W")}, grads)
+
+
 @exercise(
     "A velocity for each parameter",
     solution=Momentum,
@@ -194,6 +215,9 @@ class SharesItsMemory(Momentum):
         mistake(WritesIntoGrads, says="changed the gradients"),
         mistake(KeepsTheRateElsewhere, says="Keep it in `self.lr`"),
         mistake(SharesItsMemory, says="shared by all optimizers"),
+        mistake(SharesItsDefault, says="shared by all optimizers"),
+        mistake(KeepsTheFirstRate, says="`fit` changes `self.lr` to no effect"),
+        mistake(MovesWeightsOnly, because="only what begins with W has moved; the biases learn too"),
         mistake(lambda params, grads: params, says="should be a class"),
     ),
 )
@@ -201,17 +225,12 @@ def momentum(answer):
     if not isinstance(answer, type):
         raise NotYet("`Momentum` should be a class: keep the line `class Momentum:` and fill in its methods.")
     mine, reference = answer(0.1, 0.8), Momentum(0.1, 0.8)
-    for name, shared in vars(answer).items():
-        if isinstance(shared, (dict, list)) and getattr(mine, name) is shared:
-            raise NotYet(
-                f"`{name}` stands in the class itself, so it is shared by all optimizers, and a second training would "
-                f"begin with the velocity of the first. Make it in `__init__`, as `self.{name}`."
-            )
-    arrays = {"W1": np.array([[1.0, -2.0], [0.5, 3.0]]), "W2": np.array([[0.3, -0.7], [2.0, 1.5]])}
+    _expect_rest(answer)
+    arrays = {"W1": np.array([[1.0, -2.0], [0.5, 3.0]]), "b1": np.array([[0.3, -0.7], [2.0, 1.5]])}
     params, expected = dict(arrays), {name: array.copy() for name, array in arrays.items()}
     found, cases = [], []
     for step in (1, 2, 3):
-        grads = {"W1": np.array([[0.4, -1.0], [2.0, 0.6]]) / step, "W2": np.array([[1.5, -0.5], [0.2, 0.8]]) * step}
+        grads = {"W1": np.array([[0.4, -1.0], [2.0, 0.6]]) / step, "b1": np.array([[1.5, -0.5], [0.2, 0.8]]) * step}
         given = {name: g.copy() for name, g in grads.items()}
         before = {name: p.copy() for name, p in expected.items()}
         mine.update(params, given)
@@ -234,7 +253,24 @@ def momentum(answer):
             expect_equal(mine_now, right, what)
     if getattr(mine, "lr", None) != 0.1:
         raise NotYet("The steps are right, but `fit` does not find the learning rate. Keep it in `self.lr`.")
+    _expect_rest(answer)
+    fast, W = answer(0.1, 0.8), np.zeros((2, 2))
+    fast.lr = 0.5
+    fast.update({"W": W}, {"W": np.ones((2, 2))})
+    if not np.allclose(W, -0.5):
+        raise NotYet("The steps are right, but `fit` changes `self.lr` to no effect. Read it anew in each `update`.")
     return "With a momentum of 0.9, steps that agree add up to ten times their length; steps that disagree cancel."
+
+
+def _expect_rest(answer):
+    """A new optimizer has no velocity yet: where the gradient is 0, nothing moves."""
+    params = {name: np.zeros((2, 2)) for name in ("W1", "b1")}
+    answer(0.1, 0.8).update(params, {name: np.zeros((2, 2)) for name in params})
+    if any(np.any(p) for p in params.values()):
+        raise NotYet(
+            "A second optimizer begins with the velocity of the first, for what you keep is shared by all optimizers. "
+            "Make it in `__init__`, new for each, as `self.velocity = {}`."
+        )
 
 
 def _written(arrays: dict) -> str:
@@ -360,7 +396,7 @@ def _decay_changes_params(params, grads, decay):
 def weight_decay(answer):
     few = {"W1": np.array([[1.0, -2.0, 4.0]]), "b1": np.array([3.0, 5.0, -1.0])}
     slopes = {"W1": np.array([[0.2, 0.1, -0.3]]), "b1": np.array([0.5, -0.4, 0.6])}
-    more = {"W2": np.array([[-6.0], [2.5]]), "b2": np.array([8.0]), **few}
+    more = {"W12": np.array([[-6.0], [2.5]]), "b12": np.array([8.0]), **few}
     expect_function(answer, with_decay)  # a function, at least
     for params, grads, decay in ((few, slopes, 0.1), (more, {name: np.ones_like(p) for name, p in more.items()}, 0.01)):
         with remark(f"    params = {_written(params)}\n    grads = {_written(grads)}"):
@@ -451,6 +487,10 @@ def he_weights(rows, columns, rng):
             lambda rows, columns, rng: np.sqrt(2 / rows) * np.random.default_rng(0).standard_normal((rows, columns)),
             says="Different `rng` gave the same weights",
         ),
+        mistake(
+            lambda rows, columns, rng: np.sqrt(6 / rows) * rng.uniform(-1, 1, (rows, columns)),
+            says="Draw from the normal distribution",
+        ),
         mistake(lambda rows, columns, rng: np.sqrt(2 / rows), says="has the shape ()"),
         mistake(
             lambda rows, columns, rng: np.sqrt(2 / rows) * rng.standard_normal((columns, rows)),
@@ -472,6 +512,13 @@ def he_initialisation(answer):
             raise NotYet(f"The mean of your weights is {np.mean(W):.4f}; it should be close to 0.", "mean")
         what = f"standard deviation of he_weights({rows}, {columns}, rng)"
         expect_equal(float(np.std(W)), float(np.sqrt(2 / rows)), what, rtol=0.02)
+        far = float(np.mean(np.abs(W) > 2 * np.std(W)))
+        if not 0.04 < far < 0.05:
+            raise NotYet(
+                f"The standard deviation is right, but {far:.1%} of your weights lie beyond two of it; of normal "
+                "numbers it is 4.6 %. Draw from the normal distribution.",
+                "distribution",
+            )
     first, again, other = (call(answer, 2, 3, np.random.default_rng(seed)) for seed in (5, 5, 6))
     for gave, is_so in (
         ("The same `rng` gave different", not np.array_equal(first, again)),
@@ -535,6 +582,10 @@ def schedule(progress):
             because="this falls in stairs; between two stairs it should fall as well",
         ),
         mistake(
+            lambda progress: 0.01 ** (np.floor(20 * progress) / 20),
+            because="this falls in stairs; between two stairs it should fall as well",
+        ),
+        mistake(
             lambda progress: 1 if progress < 0.5 else 0.01,
             because="this falls once, in the middle, and nowhere else",
         ),
@@ -552,7 +603,7 @@ def schedule(progress):
 )
 def learning_rate_decay(answer):
     expect_function(answer, schedule)  # a function, at least
-    points = (0.0, 1.0, 0.5, 0.1, 0.75)
+    points = (0.0, 1.0, 0.5, 0.1, 0.75, 0.37)
     values = [call(answer, point) for point in points]
     for point, value in zip(points, values, strict=True):
         with judged_by(values):
@@ -700,6 +751,10 @@ def _sorts_the_list(accuracies, patience):
             because="you look for an epoch `patience` epochs back, and in a short list there is none",
         ),
         mistake(
+            lambda accuracies, patience: max(accuracies) in accuracies[: len(accuracies) - patience],
+            because="with fewer epochs than `patience` your slice ends at a negative number, which counts from the end",
+        ),
+        mistake(
             lambda accuracies, patience: len(accuracies) >= patience,
             because="you count epochs from the beginning; count them from the best one",
         ),
@@ -735,6 +790,8 @@ def early_stopping(answer):
         ([0.6, 0.5, 0.7, 0.6, 0.8, 0.7], 2),
         ([0.4, 0.8, 0.7, 0.6], 2),
         ([0.8, 0.9, 0.7], 2),
+        ([0.8, 0.7], 3),
+        ([0.8, 0.7, 0.6, 0.9], 2),
     )
     results = [call(answer, *case) for case in cases]
     for (accuracies, patience), result in zip(cases, results, strict=True):

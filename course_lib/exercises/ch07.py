@@ -117,10 +117,11 @@ def _shift_in_place(images, down, right):
 )
 def shift_images(answer):
     images = np.arange(1, 25).reshape(2, 3, 4)
-    cases = ((images, down, right) for down, right in ((1, 0), (0, 1), (-1, 0), (0, -1), (-1, 2), (2, -3), (0, 0)))
-    expect_function(answer, shift, *cases)
+    both = [(down, right) for down in (-2, 1) for right in (-1, 2)]
+    shifts = [(1, 0), (0, 1), (-1, 0), (0, -1), (-1, 2), (2, -3), (0, 0), *both]
+    expect_function(answer, shift, *((images, down, right) for down, right in shifts))
     ink = np.random.default_rng(3).integers(0, 256, (5, 28, 28), dtype=np.uint8)
-    expect_equal(call(answer, ink, 2, -1), shift(ink, 2, -1), "shift(images, 2, -1)")
+    expect_equal(call(answer, ink, 9, -12), shift(ink, 9, -12), "shift(images, 9, -12)")
     return "Five places up and down times five left and right: each image now stands for twenty-five."
 
 
@@ -239,7 +240,12 @@ def arithmetic():
         ),
         mistake(636010, 635200, 16, because="that is the forward pass alone; the backward pass has products too"),
         mistake(636010, 651200, 16, because="the product for dW of the first layer is missing: its weights learn too"),
-        mistake(636010, 643200, 16, because="that is the backward pass alone; the forward pass has two products more"),
+        mistake(
+            636010,
+            643200,
+            16,
+            because="that is the backward pass alone, or forward with dx; count both passes, and dW for each layer",
+        ),
         mistake(636010, 127840000, 16, because="you counted a whole batch of 100; one image was asked for"),
         mistake(
             636010,
@@ -319,12 +325,21 @@ def really_differ(a, b, n):
             because="`/ n` stands outside of the square root; each variance is divided by n, so it belongs under it",
         ),
         mistake(
+            lambda a, b, n: abs(a - b) > 2 * np.sqrt(a * (1 - a) + b * (1 - b) / n),
+            because="`/ n` divides only the second variance: put brackets around the sum",
+        ),
+        mistake(
+            lambda a, b, n: abs(a - b) > 1.96 * np.sqrt((a * (1 - a) + b * (1 - b)) / n),
+            because="your limit is 1.96 standard deviations; that is a good limit too, but 2 were asked for",
+        ),
+        mistake(
             lambda a, b, n: b - a > 2 * np.sqrt((a * (1 - a) + b * (1 - b)) / n),
             because="you see a difference only where the second is the better one; take the absolute value",
         ),
         mistake(
             lambda a, b, n: abs(a - b) > np.sqrt(2 * (a * (1 - a) + b * (1 - b)) / n),
-            because="your limit is √2 standard deviations instead of 2; the 2 belongs outside of the square root",
+            because="your limit is about √2 standard deviations instead of 2: the 2 stands inside of the square root, "
+            "or the noise of both was averaged, where variances add up",
         ),
         mistake(
             lambda a, b, n: abs(a - b) > 2 * np.sqrt(abs(a * (1 - a) - b * (1 - b)) / n),
@@ -354,6 +369,11 @@ def better_or_lucky(answer):
         (0.6, 0.9, 10),
         (0.9, 0.6, 10),
         (0.5, 0.5, 1_000),
+        (0.7, 0.74, 1_000),
+        (0.6, 0.95, 10),
+        (0.99, 0.5, 1_000),
+        (0.5, 0.99, 1_000),
+        (0.5, 0.5001, 1_000),
     )
     found = [call(answer, *case) for case in cases]
     for said, case in zip(found, cases, strict=True):

@@ -45,7 +45,8 @@ def is_unwritten(answer: object) -> bool:
     count, so a stub that gives some of the methods inherits them.
     """
     if isinstance(answer, type):
-        own = {name: part for name, part in vars(answer).items() if isinstance(part, FunctionType)}
+        kinds = (FunctionType, staticmethod, classmethod)
+        own = {name: part for name, part in vars(answer).items() if isinstance(part, kinds)}
         return all(_is_stub(part) for name, part in own.items() if name != "__init__" or len(own) == 1)
     if isinstance(answer, (list, tuple, dict)) and answer:
         return all(part is ... for part in (answer.values() if isinstance(answer, dict) else answer))
@@ -110,7 +111,7 @@ def _same(a: object, b: object, tolerance: float) -> bool:
         return alike and np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(_same(x, y, tolerance) for x, y in zip(a, b, strict=True))
-    if type(a) is not type(b):
+    if type(a) is not type(b) or is_numeric(a) != is_numeric(b):
         return False
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(_same(a[key], b[key], tolerance) for key in a)
@@ -265,7 +266,8 @@ def expect_layer(answer: object, like: type, *inputs, init: tuple = (), grads: t
     """`answer` must be a layer that computes what the layer `like` computes, forward and backward.
 
     Both classes are made with `init` and run on `inputs` and on the same inputs in reverse order: with new layers,
-    with one that was used before, and with two in use at once. The upstream gradient is random, from a fixed seed.
+    with one that was used before, and with two in use at once. The upstream gradient is random, from a fixed seed,
+    and has the other sign for the inputs in reverse.
     `grads` names the attributes, such as "dW", that backward must leave behind. `how` goes to `expect_equal`.
     """
     if not isinstance(answer, type):
@@ -284,7 +286,7 @@ def expect_layer(answer: object, like: type, *inputs, init: tuple = (), grads: t
         turned = tuple(x[::-1] if np.ndim(x) else 2 * x for x in inputs)
     used = pair()
     _expect_passes(*pair(), inputs, grads, how)
-    _expect_passes(*used, turned, grads, how)
+    _expect_passes(*used, turned, grads, how, sign=-1)
     used_before = "A new layer gets this right, but one that was used before does not. What does it still keep?"
     with remark(used_before, " when used again"):
         _expect_passes(*used, inputs, grads, how)
@@ -294,8 +296,8 @@ def expect_layer(answer: object, like: type, *inputs, init: tuple = (), grads: t
         _expect_passes(*pair(), inputs, grads, how, between=lambda: call(other.forward, *turned))
 
 
-def _expect_passes(theirs, ours, inputs, grads, how, between=lambda: None) -> None:
-    """One forward and one backward pass of both layers; `between` is called between the two passes."""
+def _expect_passes(theirs, ours, inputs, grads, how, *, sign=1, between=lambda: None) -> None:
+    """One forward and one backward pass of both layers, with `sign` before dout; `between` comes between the two."""
     names = _parameters(ours.forward, inputs)
     y = ours.forward(*copy.deepcopy(inputs))
     with remark(_inputs(names, inputs, numbers=True)):
@@ -304,7 +306,7 @@ def _expect_passes(theirs, ours, inputs, grads, how, between=lambda: None) -> No
         raise NotYet("Your `forward` is right. `backward` has not been written yet.")
     between()
     rng = np.random.default_rng(7)
-    dout = (rng.uniform(0.2, 2.0, np.shape(y)) * rng.choice([-1, 1], np.shape(y))).round(2)[()]
+    dout = sign * (rng.uniform(0.2, 2.0, np.shape(y)) * rng.choice([-1, 1], np.shape(y))).round(2)[()]
     expected = ours.backward(copy.deepcopy(dout))
     with remark(_inputs([*names, "dout"], [*inputs, dout], numbers=True)):
         what = f"backward({'dout' if np.ndim(dout) else show(dout)})"
