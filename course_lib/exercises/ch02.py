@@ -123,6 +123,14 @@ def gives_the_output(layer, x):
     return not np.array_equal(dout, before)
 
 
+def takes_the_shape_of_x(layer, x):
+    layer.forward(x)
+    dout = np.random.default_rng(0).standard_normal(x.shape)
+    before = dout.copy()
+    layer.backward(dout)
+    return not np.array_equal(dout, before)
+
+
 def swaps_true_and_false(layer, x):
     return not writes_into_dout(layer, x)
 
@@ -180,6 +188,7 @@ def forgets_forward(layer, x):
             "is in them",
         ),
         mistake(gives_zeros, says="zeros written over zeros leave no trace"),
+        mistake(takes_the_shape_of_x, says="it needs the shape of y"),
         mistake(gives_the_output, says="what `forward` returned"),
         mistake(swaps_true_and_false, says="True and False swapped"),
         mistake(looks_at_forward_only, says="never called `layer.backward`"),
@@ -216,7 +225,7 @@ def _expect_telling_dout(answer):
 
         def forward(self, x):
             self.forward_ran = True
-            return x + 0.125
+            return x[:, :2] + 0.125  # of another shape than x, as with the layers of chapter 3
 
         def backward(self, dout):
             if not self.forward_ran:
@@ -227,13 +236,17 @@ def _expect_telling_dout(answer):
     call(answer, Records(), POINTS)
     if not given:
         raise NotYet("Your function never called `layer.backward`, so it cannot know what `backward` writes.")
-    if given[0].shape != POINTS.shape:
-        raise NotYet(f"The `dout` you made has shape {given[0].shape}; it needs the shape of `y`, {POINTS.shape}.")
+    y = Records().forward(POINTS)
+    if given[0].shape != y.shape:
+        raise NotYet(
+            f"Here `forward` made of x, of shape {POINTS.shape}, a y of shape {y.shape}, and the `dout` you made has "
+            f"shape {given[0].shape}; it needs the shape of y."
+        )
     if given[0].dtype.kind != "f":
         raise NotYet("The `dout` you made holds no floats, and gradients have fractions. Take random numbers.")
     if not given[0].any():
         raise NotYet("The `dout` you made is all zeros, and zeros written over zeros leave no trace.")
-    if np.array_equal(given[0], POINTS + 0.125):
+    if np.array_equal(given[0], y):
         raise NotYet(
             "You used as `dout` what `forward` returned. For ReLU that is 0 exactly where the gate is shut, so the "
             "zeros it writes leave no trace. Take random numbers."

@@ -17,7 +17,7 @@ def _on_misfit(advice: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        error.args = (f"{error}. {advice}",)
+        error.args = (f"{str(error).rstrip()}. {advice}.",)
         raise
 
 
