@@ -810,6 +810,17 @@ def test_notebook_and_module_hold_the_same_exercises(number):
 
 
 @pytest.mark.parametrize("number", sorted(NOTEBOOKS))
+def test_the_headings_of_a_notebook_are_the_titles_of_its_exercises(number):
+    notebook = nbformat.read(NOTEBOOKS[number], as_version=4)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    headings = re.findall(r"^### Exercise (\d\.\d+) (.+)$", text, re.MULTILINE)
+    titles = [vars(CHAPTERS[number])[name].title for _, _, name, _ in check_cells(notebook)]
+    assert [count for count, _ in headings] == [f"{number[-1]}.{i}" for i in range(1, len(titles) + 1)]
+    for (_, heading), title in zip(headings, titles, strict=True):
+        assert heading.partition(":")[0] == title  # of the patients' headings the table has the first words
+
+
+@pytest.mark.parametrize("number", sorted(NOTEBOOKS))
 def test_stored_outputs_show_every_exercise_open(number):
     for cell, _, name, _ in check_cells(nbformat.read(NOTEBOOKS[number], as_version=4)):
         assert cell.outputs[-1].data["text/plain"].startswith("Not attempted yet."), name

@@ -259,7 +259,7 @@ def index_error():
 
 
 @exercise(
-    "The worksheet with a wrong index",
+    "A worksheet with a wrong index",
     solution=index_error,
     hints=(
         "Write down how the new w7 is computed, with all its factors. Their number differs from ours only from the "

@@ -151,13 +151,20 @@ class KeepsTheFirstRate(Momentum):
             params[name] += self.velocity[name]
 
 
+class RatesTheWholeVelocity(Momentum):
+    def update(self, params, grads):
+        for name in params:
+            self.velocity[name] = self.momentum * self.velocity.get(name, 0) + grads[name]
+            params[name] -= self.lr * self.velocity[name]
+
+
 class MovesWeightsOnly(Momentum):
     def update(self, params, grads):
         super().update({name: p for name, p in params.items() if name.startswith("W")}, grads)
 
 
 @exercise(
-    "A velocity for each parameter",
+    "Momentum",
     solution=Momentum,
     hints=(
         "The optimizer must remember something between two calls of `update`. Where does an object keep such things, "
@@ -216,6 +223,7 @@ class MovesWeightsOnly(Momentum):
         mistake(KeepsTheRateElsewhere, says="Keep it in `self.lr`"),
         mistake(SharesItsMemory, says="shared by all optimizers"),
         mistake(SharesItsDefault, says="shared by all optimizers"),
+        mistake(RatesTheWholeVelocity, says="multiply the new gradient alone by `self.lr`"),
         mistake(KeepsTheFirstRate, says="`fit` changes `self.lr` to no effect"),
         mistake(MovesWeightsOnly, because="only what begins with W has moved; the biases learn too"),
         mistake(lambda params, grads: params, says="should be a class"),
@@ -254,11 +262,16 @@ def momentum(answer):
     if getattr(mine, "lr", None) != 0.1:
         raise NotYet("The steps are right, but `fit` does not find the learning rate. Keep it in `self.lr`.")
     _expect_rest(answer)
-    fast, W = answer(0.1, 0.8), np.zeros((2, 2))
-    fast.lr = 0.5
-    fast.update({"W": W}, {"W": np.ones((2, 2))})
-    if not np.allclose(W, -0.5):
+    slowing, W = answer(1.0, 0.8), np.zeros((2, 2))
+    for slowing.lr in (1.0, 0.1):  # as `fit` does with a schedule
+        slowing.update({"W": W}, {"W": np.ones((2, 2))})
+    if np.allclose(W, -2.8):
         raise NotYet("The steps are right, but `fit` changes `self.lr` to no effect. Read it anew in each `update`.")
+    if not np.allclose(W, -1.9):
+        raise NotYet(
+            "The steps are right as long as the learning rate stays the same. When `fit` changes it, what the velocity "
+            "holds of earlier steps should stay as it is: multiply the new gradient alone by `self.lr`."
+        )
     return "With a momentum of 0.9, steps that agree add up to ten times their length; steps that disagree cancel."
 
 
@@ -541,7 +554,7 @@ def schedule(progress):
 
 
 @exercise(
-    "Let the learning rate fall",
+    "A learning rate that falls",
     solution=schedule,
     hints=(
         "What must `schedule(0)` be, what `schedule(1)`, and what is halfway between them if equal stretches "
@@ -621,7 +634,7 @@ def arithmetic():
 
 
 @exercise(
-    "What a batch size means",
+    "Batch size",
     solution=arithmetic,
     hints=(
         "How many full batches of 64 are in 4,000? Are any images left over, and do they get a step of their own?",
