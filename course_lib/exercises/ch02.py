@@ -13,6 +13,7 @@ from course_lib import layers
 from course_lib.exercises import exercise, mistake
 from course_lib.exercises.compare import (
     NotYet,
+    argument_names,
     call,
     expect_equal,
     expect_function,
@@ -216,37 +217,41 @@ def find_the_writer(answer):
     return "You have a test that finds this fault in any layer. The course's own tests use the same idea."
 
 
+class AnyLayer:
+    """A layer that keeps the dout it is given; its output has another shape than x, as in chapter 3."""
+
+    forward_ran, dout = False, None
+
+    def forward(self, x):
+        self.forward_ran = True
+        return x[:, :2] + 0.125
+
+    def backward(self, dout):
+        if not self.forward_ran:
+            raise NotYet("Run `layer.forward(x)` before `layer.backward`, which needs what forward keeps.")
+        self.dout = np.array(dout)
+        return dout * 1
+
+
 def _expect_telling_dout(answer):
     """The answer must run backward, with a dout in which writing would be seen."""
-    given = []
-
-    class Records:
-        forward_ran = False
-
-        def forward(self, x):
-            self.forward_ran = True
-            return x[:, :2] + 0.125  # of another shape than x, as with the layers of chapter 3
-
-        def backward(self, dout):
-            if not self.forward_ran:
-                raise NotYet("Run `layer.forward(x)` before `layer.backward`, which needs what forward keeps.")
-            given.append(np.array(dout))
-            return dout * 1
-
-    call(answer, Records(), POINTS)
-    if not given:
+    layer = AnyLayer()
+    y = layer.forward(POINTS)
+    layer.forward_ran = False
+    argument_names(answer, (layer, POINTS))  # refuses a function that does not take them
+    answer(layer, POINTS.copy())
+    if layer.dout is None:
         raise NotYet("Your function never called `layer.backward`, so it cannot know what `backward` writes.")
-    y = Records().forward(POINTS)
-    if given[0].shape != y.shape:
+    if layer.dout.shape != y.shape:
         raise NotYet(
             f"Here `forward` made of x, of shape {POINTS.shape}, a y of shape {y.shape}, and the `dout` you made has "
-            f"shape {given[0].shape}; it needs the shape of y."
+            f"shape {layer.dout.shape}; it needs the shape of y."
         )
-    if given[0].dtype.kind != "f":
+    if layer.dout.dtype.kind != "f":
         raise NotYet("The `dout` you made holds no floats, and gradients have fractions. Take random numbers.")
-    if not given[0].any():
+    if not layer.dout.any():
         raise NotYet("The `dout` you made is all zeros, and zeros written over zeros leave no trace.")
-    if np.array_equal(given[0], y):
+    if np.array_equal(layer.dout, y):
         raise NotYet(
             "You used as `dout` what `forward` returned. For ReLU that is 0 exactly where the gate is shut, so the "
             "zeros it writes leave no trace. Take random numbers."
@@ -273,6 +278,15 @@ def silences(x):
         return 1 / (1 + np.exp(-x))
 
 
+def silences_for_good(x):
+    np.seterr(over="ignore")
+    return 1 / (1 + np.exp(-x))
+
+
+def clips_the_exponent(x):
+    return 1 / (1 + np.e ** np.clip(-x, -80, 80))
+
+
 def silences_a_power(x):
     with np.errstate(over="ignore"):
         return 1 / (1 + np.e**-x)
@@ -288,18 +302,14 @@ def silences_both_branches(x):
 
 
 @contextmanager
-def exp_that_tells() -> Iterator[None]:
-    """Inside this block an overflow makes the answer wrong though it is silenced, or cut off before `np.exp`."""
+def no_silence() -> Iterator[None]:
+    """Inside this block an overflow makes the answer wrong, though the warning is silenced."""
     exp = np.exp
 
-    def telling(x, *args, **kwargs):
-        y = exp(x, *args, **kwargs)
-        if np.max(x, initial=0, where=kwargs.get("where", True)) > 20:
-            raise NotYet(
-                "Nothing overflows, but exp is still taken of a large positive number. If you cut x off at a bound, "
-                "every x beyond it gets the value at the bound: σ(−100) is far smaller than σ(−80). Rewrite the "
-                "formula, so that every exponent is at most 0."
-            )
+    def telling(*args, **kwargs):
+        y = exp(*args, **kwargs)
+        if np.isinf(y).any():
+            raise FloatingPointError
         return y
 
     without_silence = patch.object(np, "errstate", lambda **_: nullcontext())
@@ -332,6 +342,8 @@ def exp_that_tells() -> Iterator[None]:
         mistake(silences, says="only the warning is silenced"),
         mistake(silences_both_branches, says="only the warning is silenced"),
         mistake(silences_a_power, says="only the warning is silenced"),
+        mistake(silences_for_good, says="only the warning is silenced"),
+        mistake(clips_the_exponent, says="cut x off at a bound"),
         mistake(gives_up_far_out, says="should be 0.000123395, but it is 0.00033535"),
         mistake(
             lambda x: 1 / (1 + np.exp(-np.abs(x))),
@@ -366,8 +378,13 @@ def sigmoid_without_overflow(answer):
         expect_function(answer, stable_sigmoid, (wide,))
     with no_warnings("In float32, where many networks are trained, exp overflows beyond 88 already."):
         expect_function(answer, stable_sigmoid, (narrow,))
-    with exp_that_tells():
+    with no_silence():
         expect_function(answer, stable_sigmoid, (wide,), (narrow,))
+    if np.max(call(answer, np.array([-100.0]))) > 1e-42:
+        raise NotYet(
+            "Nothing overflows, but σ(−100) is about 4e-44, and yours is far larger. If you cut x off at a bound, "
+            "every x beyond it gets the value at the bound. Rewrite the formula, so that every exponent is at most 0."
+        )
     return "No overflow from −1000 to 1000, in float64 or in float32, and no warning that had to be silenced."
 
 
@@ -517,12 +534,14 @@ LARGEST_AT = {0: "(1, 1)", 2: "(0, 0)", 4: "(1, 0)"}  # where the living units a
         mistake([1, 3], -4.0, because="you gave the bias that unit 1 has now, at which it is dead by a margin of 1"),
         mistake([1, 3], 1.0, because="you gave how much the bias must rise, rather than the bias it then has"),
         mistake("1, 3", -3.0, says="should be a list"),
+        mistake([0, 1, 0, 1, 0], -3.0, says="a list of the numbers of units"),
         mistake([False, True, False, True, False], -3.0, says="a list of the numbers of units"),
     ),
 )
 def dead_units(dead, bias):
     numbers = list(dead) if isinstance(dead, (list, tuple, set)) or np.ndim(dead) == 1 else [dead]
-    if not all(isinstance(u, Real) and not isinstance(u, bool) and u in range(5) for u in numbers):
+    units = all(isinstance(u, Real) and not isinstance(u, bool) and u in range(5) for u in numbers)
+    if not units or len(set(numbers)) < len(numbers):
         raise NotYet("`dead` should be a list of the numbers of units, from 0 to 4.", "dead", dead)
     named = sorted(numbers)
     for unit in range(5):

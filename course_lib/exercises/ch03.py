@@ -272,7 +272,10 @@ def no_shift(x):
 
 def _scores_batch(batch, name):
     if isinstance(batch, list):
-        batch = np.array(batch)
+        try:
+            batch = np.array(batch)
+        except ValueError:
+            raise NotYet(f"The rows of `{name}` are not of one length.") from None
     if not wording.is_numeric(batch) or np.ndim(batch) != 2 or not np.size(batch):
         raise NotYet(f"`{name}` should be a batch of scores, an array with two axes, but it is {wording.kind(batch)}.")
     if not np.isfinite(batch).all():
@@ -292,6 +295,7 @@ def _scores_batch(batch, name):
     ),
     mistakes=(
         mistake(PASSES[0], FAILS, REPAIRED, says="`passes` should be a batch of scores, an array with two axes"),
+        mistake(PASSES, [[1, 2, 3, 4], [1, 2]], REPAIRED, says="The rows of `fails` are not of one length"),
         mistake(FAILS, FAILS, REPAIRED, says="all of it together sums to 1, so not every row does"),
         mistake(np.zeros((2, 4)), FAILS, REPAIRED, says="all of it together sums to 1, so not every row does"),
         mistake(PASSES, PASSES, REPAIRED, says="With a single row the sum over the batch is the sum over the row"),
@@ -864,8 +868,10 @@ class Both(MeanSquaredError):
         "the difference divided by N, times `dout`: the targets are data, and get no gradient.",
     ),
     mistakes=(
-        mistake(OverAllNumbers, because="you took `np.mean`, which divides by all numbers and has no ½; divide by 2N"),
-        mistake(HalfOverAllNumbers, because="you took `np.mean`, which divides by all N·M numbers; divide by N"),
+        mistake(
+            OverAllNumbers, because="you divided by all numbers, as `np.mean` does, and left out the ½; divide by 2N"
+        ),
+        mistake(HalfOverAllNumbers, because="you divided by all N·M numbers, as `np.mean` does; divide by N"),
         mistake(NoHalf, because="you left out the ½"),
         mistake(Summed, because="you did not divide by the number of samples"),
         mistake(OverOutputs, because="you divided by the number of outputs; N is the number of rows"),

@@ -512,7 +512,7 @@ def no_sigmoid_in_the_middle(x, t, W1, b1, W2, b2, lr):
         mistake(_step(difference=lambda y, t: 2 * (y - t)), because="you forgot the ½ of the loss"),
         mistake(
             _step(difference=lambda y, t: (y - t) / 2),
-            because="you averaged over the two outputs; this loss adds them up, and averages over samples only",
+            because="you divided by 2, the number of outputs or inputs; this loss averages over samples only",
         ),
         mistake(_step(rate=lambda lr: 1), because="you left out the learning rate"),
         mistake(_step(rate=lambda lr: 0.5), because="you wrote 0.5 where the argument `lr` belongs"),

@@ -223,7 +223,7 @@ def _weighted_cubes(x):
             because="your second value of f is that where you began; go down to old − h, 2h below the nudged number",
         ),
         mistake(_leaves_it_nudged, because="you left numbers nudged when you went on to the next"),
-        mistake(_all_at_once, because="you nudged all numbers at once; each needs a slope of its own"),
+        mistake(_all_at_once, because="you have one slope for all, nudged at once or added up; each needs its own"),
         mistake(
             _row_by_row,
             because="`range(len(x))` visits rows, not numbers, if x has two axes; `np.ndindex(x.shape)` visits each "
@@ -339,7 +339,7 @@ def slopes(f, x, gradient, v, h=1e-4):
         ),
         mistake(
             lambda f, x, gradient, v, h=1e-4: (np.sum(gradient * v), (f(x + h) - f(x - h)) / (2 * h)),
-            because="you moved every number by h; along v, each moves by h times its own v",
+            because="every number counts alike here; along v, each moves by h times its own v",
         ),
         mistake(
             lambda f, x, gradient, v, h=1e-4: (np.sum(gradient * v), (f(x + h * v) - f(x)) / h),
@@ -609,7 +609,7 @@ def _diagnosis(
     names = ["x", *getattr(suspect, "param_names", ()), "dout"]
     said = where.strip().casefold() if isinstance(where, str) else where
     if said in [f"d{name}".casefold() for name in names]:
-        where = said[1:]
+        where = where.strip()[1:]
     if said == "backward":
         raise NotYet(
             '`backward` is the method at fault. Asked is for which array it has no right gradient, or `"dout"`, if '

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from course_lib.exercises import exercise, mistake, wording
-from course_lib.exercises.compare import NotYet, call, expect_equal, expect_function, judged_by, remark
+from course_lib.exercises.compare import NotYet, argument_names, call, expect_equal, expect_function, judged_by, remark
 
 
 class Momentum:
@@ -158,6 +158,16 @@ class RatesTheWholeVelocity(Momentum):
             params[name] -= self.lr * self.velocity[name]
 
 
+class HasNoSelf(Momentum):
+    def update(params, grads):
+        return params
+
+
+class TakesTheRateAlone(Momentum):
+    def __init__(self, lr):
+        super().__init__(lr, 0.9)
+
+
 class MovesWeightsOnly(Momentum):
     def update(self, params, grads):
         super().update({name: p for name, p in params.items() if name.startswith("W")}, grads)
@@ -226,19 +236,34 @@ class MovesWeightsOnly(Momentum):
         mistake(RatesTheWholeVelocity, says="multiply the new gradient alone by `self.lr`"),
         mistake(KeepsTheFirstRate, says="`fit` changes `self.lr` to no effect"),
         mistake(MovesWeightsOnly, because="only what begins with W has moved; the biases learn too"),
+        mistake(HasNoSelf, says="A method's first parameter is `self`"),
+        mistake(TakesTheRateAlone, says="`TakesTheRateAlone` is called with 2 arguments here"),
+        mistake(type("Empty", (), {"lr": 0.1, "__init__": Momentum.__init__}), says="no method `update`"),
         mistake(lambda params, grads: params, says="should be a class"),
     ),
 )
 def momentum(answer):
     if not isinstance(answer, type):
         raise NotYet("`Momentum` should be a class: keep the line `class Momentum:` and fill in its methods.")
+    argument_names(answer, (0.1, 0.8))  # refuses a constructor that does not take them
+    if not callable(getattr(answer, "update", None)):
+        raise NotYet("Your class has no method `update`.")
     mine, reference = answer(0.1, 0.8), Momentum(0.1, 0.8)
+    argument_names(mine.update, ({}, {}))
     _expect_rest(answer)
-    arrays = {"W1": np.array([[1.0, -2.0], [0.5, 3.0]]), "b1": np.array([[0.3, -0.7], [2.0, 1.5]])}
+    arrays = {
+        "W1": np.array([[1.0, -2.0], [0.5, 3.0]]),
+        "b1": np.array([[0.3, -0.7], [2.0, 1.5]]),
+        "W2": np.array([[-0.4, 1.1], [0.9, -1.6]]),
+    }
     params, expected = dict(arrays), {name: array.copy() for name, array in arrays.items()}
     found, cases = [], []
     for step in (1, 2, 3):
-        grads = {"W1": np.array([[0.4, -1.0], [2.0, 0.6]]) / step, "b1": np.array([[1.5, -0.5], [0.2, 0.8]]) * step}
+        grads = {
+            "W1": np.array([[0.4, -1.0], [2.0, 0.6]]) / step,
+            "b1": np.array([[1.5, -0.5], [0.2, 0.8]]) * step,
+            "W2": np.array([[0.7, 0.3], [-1.2, 0.5]]) * (step - 1.5),
+        }
         given = {name: g.copy() for name, g in grads.items()}
         before = {name: p.copy() for name, p in expected.items()}
         mine.update(params, given)
@@ -407,8 +432,8 @@ def _decay_changes_params(params, grads, decay):
     ),
 )
 def weight_decay(answer):
-    few = {"W1": np.array([[1.0, -2.0, 4.0]]), "b1": np.array([3.0, 5.0, -1.0])}
-    slopes = {"W1": np.array([[0.2, 0.1, -0.3]]), "b1": np.array([0.5, -0.4, 0.6])}
+    few = {"W1": np.array([[1.0, -2.0, 4.0]]), "b1": np.array([[3.0, 5.0, -1.0]])}
+    slopes = {"W1": np.array([[0.2, 0.1, -0.3]]), "b1": np.array([[0.5, -0.4, 0.6]])}
     more = {"W12": np.array([[-6.0], [2.5]]), "b12": np.array([8.0]), **few}
     expect_function(answer, with_decay)  # a function, at least
     for params, grads, decay in ((few, slopes, 0.1), (more, {name: np.ones_like(p) for name, p in more.items()}, 0.01)):
@@ -616,7 +641,7 @@ def schedule(progress):
 )
 def learning_rate_decay(answer):
     expect_function(answer, schedule)  # a function, at least
-    points = (0.0, 1.0, 0.5, 0.1, 0.75, 0.37)
+    points = (0.0, 1.0, 0.5, 0.1, 0.75, 0.37, 0.1234)
     values = [call(answer, point) for point in points]
     for point, value in zip(points, values, strict=True):
         with judged_by(values):
@@ -805,6 +830,7 @@ def early_stopping(answer):
         ([0.8, 0.9, 0.7], 2),
         ([0.8, 0.7], 3),
         ([0.8, 0.7, 0.6, 0.9], 2),
+        ([0.9, 0.8, 0.7, 0.6], 2),
     )
     results = [call(answer, *case) for case in cases]
     for (accuracies, patience), result in zip(cases, results, strict=True):

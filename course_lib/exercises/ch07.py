@@ -200,7 +200,7 @@ def _other_rise(rise):
     ),
 )
 def warm_up_schedule(answer):
-    expect_function(answer, warm_up, (0.05,), (0.0,), (0.1,), (0.25,), (0.55,), (0.02,), (0.9,), (1.0,))
+    expect_function(answer, warm_up, (0.05,), (0.0,), (0.1,), (0.25,), (0.55,), (0.02,), (0.9,), (1.0,), (0.15,))
     return "Pass it to `fit(..., schedule=warm_up)`; whether it is worth anything here, only a measurement can say."
 
 
@@ -339,7 +339,7 @@ def really_differ(a, b, n):
         mistake(
             lambda a, b, n: abs(a - b) > np.sqrt(2 * (a * (1 - a) + b * (1 - b)) / n),
             because="your limit is about √2 standard deviations instead of 2: the 2 stands inside of the square root, "
-            "or the noise of both was averaged, where variances add up",
+            "or you averaged the noise of both or took one at a time; the variances add up",
         ),
         mistake(
             lambda a, b, n: abs(a - b) > 2 * np.sqrt(abs(a * (1 - a) - b * (1 - b)) / n),
@@ -371,6 +371,7 @@ def better_or_lucky(answer):
         (0.5, 0.5, 1_000),
         (0.7, 0.74, 1_000),
         (0.6, 0.95, 10),
+        (0.5, 0.56, 1_000),
         (0.99, 0.5, 1_000),
         (0.5, 0.99, 1_000),
         (0.5, 0.5001, 1_000),

@@ -23,16 +23,17 @@ class NotYet(Exception):
     `remarks` are further paragraphs, such as the inputs, that follow the message.
     """
 
-    def __init__(self, message: str, what: str = "", found: object = None):
+    def __init__(self, message: str, what: str = "", found: object = None, tolerance: float = 1e-9):
         super().__init__(message)
         self.message, self.what, self.found, self.remarks = message, what, found, []
+        self.tolerance = tolerance  # within which another value counts as the same
         self.whole = found  # the tuple, list or dictionary that `found` is a part of
 
     def likeness(self, other: "NotYet") -> int:
         """0, or 1 if both went wrong at the same place with the same value there, or 2 if all around it agrees too."""
-        if not self.what or self.what != other.what or not _same(self.found, other.found, tolerance=1e-9):
+        if not self.what or self.what != other.what or not _same(self.found, other.found, self.tolerance):
             return 0
-        return 2 if _same(self.whole, other.whole, tolerance=1e-9) else 1
+        return 2 if _same(self.whole, other.whole, self.tolerance) else 1
 
 
 # ---------------------------------------------------------------- the learner's code
@@ -70,7 +71,7 @@ def call(function: Callable, *args: object) -> object:
     name = getattr(function, "__name__", "your function")
     if _is_stub(function):
         raise NotYet(f"`{name}` has not been written yet.")
-    parameters, given = _parameters(function, args), copy.deepcopy(args)
+    parameters, given = argument_names(function, args), copy.deepcopy(args)
     result = function(*given)
     for i, (parameter, before, after) in enumerate(zip(parameters, args, given, strict=True)):
         if not _same(before, after, tolerance=1e-12):
@@ -82,7 +83,7 @@ def call(function: Callable, *args: object) -> object:
     return result
 
 
-def _parameters(function: Callable, args: tuple) -> list[str]:
+def argument_names(function: Callable, args: tuple) -> list[str]:
     """The name of the parameter that takes each of `args`."""
     try:
         signature = inspect.signature(function)
@@ -108,7 +109,7 @@ def _same(a: object, b: object, tolerance: float) -> bool:
     """Whether two values agree. Of foreign objects only the types are compared: they cannot be trusted to tell."""
     if is_numeric(a) and is_numeric(b):
         alike = np.shape(a) == np.shape(b) and _is_truth(a) == _is_truth(b)
-        return alike and np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
+        return alike and np.allclose(a, b, rtol=tolerance, atol=min(tolerance, 1e-9), equal_nan=True)
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(_same(x, y, tolerance) for x, y in zip(a, b, strict=True))
     if type(a) is not type(b) or is_numeric(a) != is_numeric(b):
@@ -227,7 +228,7 @@ def _expect_close(found: object, expected: object, what: str, *, rtol: float, at
         message = f"{place} is {is_now}{many}. That is {_direction(have[index], want[index])}."
     if have.ndim and have.dtype.kind in "iu" and want.dtype.kind == "f":
         message += " Your array holds integers, which have no room for fractions."
-    raise NotYet(message, what, found)
+    raise NotYet(message, what, found, tolerance=1e-3 * rtol)
 
 
 def _is_truth(value: object) -> bool:
@@ -256,7 +257,7 @@ def expect_function(answer: object, like: Callable, *cases: tuple, **how) -> Non
         message = f"`{like.__name__}` should be a function, but it is {kind(answer)}."
         raise NotYet(message, like.__name__, answer)
     for args in cases:
-        names = _parameters(like, args)
+        names = argument_names(like, args)
         typed = ", ".join(name if np.ndim(arg) else show(arg) for name, arg in zip(names, args, strict=True))
         with remark(_inputs(names, args)):
             expect_equal(call(answer, *args), like(*copy.deepcopy(args)), f"{like.__name__}({typed})", **how)
@@ -277,7 +278,7 @@ def expect_layer(answer: object, like: type, *inputs, init: tuple = (), grads: t
             raise NotYet(f"Your class has no method `{method}`.")
 
     def pair():
-        _parameters(answer, init)  # refuses a constructor that does not take them
+        argument_names(answer, init)  # refuses a constructor that does not take them
         return answer(*copy.deepcopy(init)), like(*copy.deepcopy(init))
 
     if len(inputs) > 1 and not any(map(np.ndim, inputs)):
@@ -298,7 +299,7 @@ def expect_layer(answer: object, like: type, *inputs, init: tuple = (), grads: t
 
 def _expect_passes(theirs, ours, inputs, grads, how, *, sign=1, between=lambda: None) -> None:
     """One forward and one backward pass of both layers, with `sign` before dout; `between` comes between the two."""
-    names = _parameters(ours.forward, inputs)
+    names = argument_names(ours.forward, inputs)
     y = ours.forward(*copy.deepcopy(inputs))
     with remark(_inputs(names, inputs, numbers=True)):
         expect_equal(call(theirs.forward, *inputs), y, f"forward({', '.join(names)})", **how)
