@@ -12,6 +12,7 @@ import platform
 import resource
 import subprocess
 import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -244,18 +245,16 @@ def growth():
 
 
 def growth_with_these_threads():
-    def step_time(size, hidden):
-        return take_turns({"": our_step((784, hidden, 10), *batch(size))[1]}, 7, number=10)[""]
-
-    def score_time(count):
-        net = TwoLayerNet(*SIZES, rng=0, dtype=np.float32)
-        images = np.zeros((count, 784), np.uint8)
-        return take_turns({"": lambda: accuracy(net, images, np.zeros(count, int))}, 5)[""]
-
+    batches, widths, counts = (1, 10, 100, 1000), (25, 50, 100, 200, 400, 800), (1000, 5000, 20_000, 60_000)
+    sizes = {*((n, 50) for n in batches), *((100, n) for n in widths)}
+    steps = {(n, hidden): our_step((784, hidden, 10), *batch(n))[1] for n, hidden in sizes}
+    net, images = TwoLayerNet(*SIZES, rng=0, dtype=np.float32), np.zeros((max(counts), 784), np.uint8)
+    scores = {n: partial(accuracy, net, images[:n], np.zeros(n, int)) for n in counts}
+    times = take_turns(steps, 15, number=10) | take_turns(scores, 9)
     return {
-        "batch": [(n, step_time(n, 50)) for n in (1, 10, 100, 1000)],
-        "hidden": [(n, step_time(100, n)) for n in (25, 50, 100, 200, 400, 800)],
-        "images": [(n, score_time(n)) for n in (1000, 5000, 20_000, 60_000)],
+        "batch": [(n, times[n, 50]) for n in batches],
+        "hidden": [(n, times[100, n]) for n in widths],
+        "images": [(n, times[n]) for n in counts],
     }
 
 

@@ -630,10 +630,18 @@ H, LOSS, DW1, DEAD = with_relu()
             DEAD,
             because="you followed the way by y1 alone; h1 reaches the loss by y2 as well",
         ),
-        mistake(H, LOSS, DW1, -0.0275, because="there only the first unit is dead; the second one still passes 0.015"),
+        mistake(
+            H, LOSS, DW1, -0.0275, because="you shut the first unit alone; there the second one still passes 0.015"
+        ),
         mistake(H, LOSS, DW1, 0.0425, because="you lost the sign: the bias must cancel a positive sum"),
         mistake(H, LOSS, DW1, -0.3925, because="you took the pre-activation with the bias of 0.35 still in it"),
-        mistake(H, LOSS, DW1, 0.0, because="at a bias of 0 both sums are positive, and both gates are open"),
+        mistake(
+            H,
+            LOSS,
+            DW1,
+            0.0,
+            because="you left out what the inputs add; at a bias of 0 both sums are positive, and both gates are open",
+        ),
         mistake(H, LOSS, DW1, -0.07, because="you added the two sums, but each unit has its own gate"),
         mistake(0.3775, LOSS, DW1, DEAD, says="should be a list, but it is a number"),
     ),

@@ -217,7 +217,9 @@ def _weighted_cubes(x):
             _divides_by_h,
             because="you divided by h, but the two points are 2h apart",
         ),
-        mistake(_times_h, because="`/ 2 * h` divides by 2 and then multiplies by h; write `/ (2 * h)`"),
+        mistake(
+            _times_h, because="you wrote `/ 2 * h`, which divides by 2 and then multiplies by h; write `/ (2 * h)`"
+        ),
         mistake(
             _down_from_up,
             because="your second value of f is that where you began; go down to old − h, 2h below the nudged number",
@@ -226,8 +228,8 @@ def _weighted_cubes(x):
         mistake(_all_at_once, because="you have one slope for all, nudged at once or added up; each needs its own"),
         mistake(
             _row_by_row,
-            because="`range(len(x))` visits rows, not numbers, if x has two axes; `np.ndindex(x.shape)` visits each "
-            "number",
+            because="you went through `range(len(x))`, which visits rows, not numbers, if x has two axes; "
+            "`np.ndindex(x.shape)` visits each number",
         ),
         mistake(
             _nudges_a_copy,
@@ -475,8 +477,8 @@ def _by_allclose(layer, x):
         ),
         mistake(
             _judged(dout_of=lambda y: y),
-            because="this layer looks right where `dout` has the signs of x or is 0 (as y, x and zeros do), or where "
-            "not all numbers are compared; take random numbers, and compare all",
+            because="your `dout` has the signs of x or is 0 (as x, y and zeros do), where this layer happens to be "
+            "right, or you do not compare all numbers; take random numbers, and compare all",
         ),
         mistake(
             _judged(error=lambda a, b: np.mean(np.abs(a - b))),

@@ -670,7 +670,9 @@ def arithmetic():
     ),
     mistakes=(
         mistake(62, 32, 2, because="the images that do not fill a batch were left out; they get a step, too"),
-        mistake(62.5, 32, 2, because="there is no half step: what remains makes a smaller batch"),
+        mistake(
+            62.5, 32, 2, because="you counted half a step; what remains makes a smaller batch, and that is a whole step"
+        ),
         mistake(64, 32, 2, because="you gave the size of a batch; asked is how many batches there are"),
         mistake(40, 32, 2, because="you counted batches of 100, as in the chapter; here they have 64 images"),
         mistake(4000, 32, 2, because="you counted images; a step takes a whole batch"),
@@ -681,10 +683,17 @@ def arithmetic():
         mistake(63, -32, 2, because="you took 63 full batches away; only 62 are full"),
         mistake(63, 31, 2, because="you divided by the number of steps; take away 62 batches of 64 images"),
         mistake(63, 0, 2, because="you left nothing over, but 4,000 is no multiple of 64"),
-        mistake(63, 32, 4, because="the noise of a mean falls with the square root of the number, not with the number"),
+        mistake(
+            63, 32, 4, because="you took the ratio of the sizes itself; the noise of a mean falls with its square root"
+        ),
         mistake(63, 32, 16, because="you squared the ratio of the sizes; the noise falls with its root"),
         mistake(63, 32, 0.5, because="you gave what the noise is multiplied by; asked is what it is divided by"),
-        mistake(63, 32, 0.25, because="the noise falls with the square root, and asked is what it is divided by"),
+        mistake(
+            63,
+            32,
+            0.25,
+            because="you gave what the noise is multiplied by, and without the root; asked is what it is divided by",
+        ),
         mistake(63, 32, 10, because="you took the root of 100; what counts is how many times as many images there are"),
         mistake(63, 32, 75, because="you gave a difference of sizes; what counts is their ratio"),
         mistake("63", 32, 2, says="should be a number, but it is a string"),

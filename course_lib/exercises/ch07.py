@@ -167,7 +167,7 @@ def _other_rise(rise):
         ),
         mistake(
             _rise_then(lambda progress: np.cos(np.pi * (progress - 0.1) / 0.9)),
-            because="the cosine itself runs from 1 to -1; you want half of one plus the cosine",
+            because="you took the cosine itself, which runs from 1 to −1; take half of one plus the cosine",
         ),
         mistake(
             _rise_then(lambda progress: 1 - (progress - 0.1) / 0.9),
@@ -259,7 +259,7 @@ def arithmetic():
             636010 / 39760,
             because="that is the factor between the parameters; the multiplications were asked for",
         ),
-        mistake(636010, 1278400, 256, because="the cost grows with the number of units, not with its square"),
+        mistake(636010, 1278400, 256, because="you squared the ratio; the cost grows with the number of units"),
     ),
 )
 def cost(parameters, multiplications, factor):
@@ -302,7 +302,7 @@ def really_differ(a, b, n):
         ),
         mistake(
             lambda a, b, n: abs(a - b) > np.sqrt((a * (1 - a) + b * (1 - b)) / n),
-            because="one standard deviation is not much, chance exceeds it one time in three; two were asked for",
+            because="you took one standard deviation, which chance exceeds one time in three; two were asked for",
         ),
         mistake(
             lambda a, b, n: abs(a - b) > 2 * (np.sqrt(a * (1 - a) / n) + np.sqrt(b * (1 - b) / n)),
