@@ -526,7 +526,11 @@ LARGEST_AT = {0: "(1, 1)", 2: "(0, 0)", 4: "(1, 0)"}  # where the living units a
     mistakes=(
         mistake([1, "3"], -3.0, says="a list of the numbers of units"),
         mistake(np.where([0, 1, 0, 1, 0]), -3.0, says="a list of the numbers of units"),
-        mistake([1, 2, 3, 4], -3.0, because="you tried one input in the middle; a unit lives if *any* input opens it"),
+        mistake(
+            [1, 2, 3, 4],
+            -3.0,
+            because="you tried one input alone, such as (1, 1) or the middle; a unit lives if *any* input opens it",
+        ),
         mistake([3], -3.0, because="you looked for negative weights; a bias can outweigh positive ones"),
         mistake([1, 3, 4], -3.0, because="you set both inputs of unit 4 to 1; its second one does harm: set it to 0"),
         mistake([2, 3], -3.0, because="you judged by the weights alone, and the biases decide as well"),

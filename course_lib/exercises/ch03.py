@@ -122,7 +122,10 @@ class OneWeightEach(AffineWithoutBias):
     ),
     mistakes=(
         mistake(Transposed, because="you multiplied in the wrong order, which gives the transpose of dW"),
-        mistake(Mean, because="you divided dW by the batch size; the loss has seen to that, and dout shows it"),
+        mistake(
+            Mean,
+            because="you divided dW by the batch size; every sample uses W, so dW is the sum over the batch and not the mean",
+        ),
         mistake(DWReturned, because="you returned dW as well; it stays in `self.dW`, and only dx goes back"),
         mistake(DWOnly, because="you returned dW; it stays in `self.dW`, and what goes back is dx"),
         mistake(Accumulates, because="you added to an old dW with `+=`; each backward pass sets it anew"),

@@ -472,7 +472,7 @@ def he_weights(rows, columns, rng):
         ),
         mistake(
             lambda rows, columns, rng: np.sqrt(1 / rows) * rng.standard_normal((rows, columns)),
-            because="this is the rule for tanh (Glorot's); ReLU halves the signal's power, which the 2 makes good",
+            because="this is the rule of chapter 2 for tanh; ReLU halves the signal's power, which the 2 makes good",
         ),
         mistake(
             lambda rows, columns, rng: 0.01 * rng.standard_normal((rows, columns)),
