@@ -124,7 +124,7 @@ class OneWeightEach(AffineWithoutBias):
         mistake(Transposed, because="you multiplied in the wrong order, which gives the transpose of dW"),
         mistake(
             Mean,
-            because="you divided dW by the batch size; every sample uses W, so dW is the sum over the batch and not the mean",
+            because="you divided dW by the batch size; every sample uses W, so its gradient is a sum over the batch",
         ),
         mistake(DWReturned, because="you returned dW as well; it stays in `self.dW`, and only dx goes back"),
         mistake(DWOnly, because="you returned dW; it stays in `self.dW`, and what goes back is dx"),
@@ -374,14 +374,14 @@ class OneMaximum(LogSumExp):
         return np.log(np.exp(x - x.max()).sum(axis=1)) + x.max()
 
 
-class Mean(LogSumExp):
+class ShiftsByTheMean(LogSumExp):
     def forward(self, x):
         self.share = softmax(x)
         mean = x.mean(axis=1)
         return np.log(np.exp(x - mean[:, None]).sum(axis=1)) + mean
 
 
-class FirstColumn(LogSumExp):
+class ShiftsByTheFirst(LogSumExp):
     def forward(self, x):
         self.share = softmax(x)
         return np.log(np.exp(x - x[:, :1]).sum(axis=1)) + x[:, 0]
@@ -476,8 +476,8 @@ class NoLog(LogSumExp):
         mistake(DoutFlat, says="dout[:, None] for dout"),
         mistake(Naive, says="NumPy warned: overflow"),
         mistake(OneMaximum, says="NumPy warned: divide by zero"),
-        mistake(Mean, says="NumPy warned: overflow"),
-        mistake(FirstColumn, says="NumPy warned: overflow"),
+        mistake(ShiftsByTheMean, says="NumPy warned: overflow"),
+        mistake(ShiftsByTheFirst, says="NumPy warned: overflow"),
         mistake(Squeezed, says="should be an array of shape (1,), but it is a number"),
     ),
 )
