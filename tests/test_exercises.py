@@ -594,6 +594,12 @@ def test_declaration_is_whole(each):
 
 
 @of_every_exercise
+def test_what_is_said_outside_of_code_has_no_markdown_but_backticks(each):
+    for text in [*each.hints, *(known.phrase for known in each.mistakes)]:
+        assert not re.search(r"\*\w+\*|__|\]\(", re.sub(r"`[^`]*`", "", text)), text
+
+
+@of_every_exercise
 def test_value_solutions_name_what_the_check_takes(each):
     if each._asks_values():
         last = inspect.getsource(each._solution).rstrip().splitlines()[-1]

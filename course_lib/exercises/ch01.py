@@ -457,7 +457,10 @@ class Min(MaxLayer):
         mistake(
             MaxAlwaysX, because="you gave the gradient to x, the smaller input here; the larger one makes the result"
         ),
-        mistake(MaxAlwaysY, because="you gave the gradient to y, whichever was the larger one"),
+        mistake(
+            MaxAlwaysY,
+            because="nothing reached x, though x is the larger one here; the larger input gets all of `dout`",
+        ),
         mistake(Min, because="you returned the smaller of the two here"),
         mistake(MaxTruth, because="you returned the comparison itself; multiplied by `dout` it becomes a gradient"),
         mistake(MaxLikeMul, because="you used the rule of multiplication, where the other factor counts"),

@@ -153,7 +153,7 @@ def forgets_forward(layer, x):
     "Find the layer that writes into its argument",
     solution=writes_into_dout,
     hints=(
-        "Run both passes yourself and look at `dout` before and after. What must you do to still have the *before*?",
+        "Run both passes yourself and look at `dout` before and after. What must you do to have both?",
         "First `layer.forward(x)`; then make a random `dout` with the shape of its result; keep a copy of it; run "
         "`layer.backward(dout)`; then compare the two arrays. `before = dout` is no copy, only a second name.",
         "After `y = layer.forward(x)` four lines remain: "
@@ -465,7 +465,7 @@ class TanhNoReturn(Tanh):
     mistakes=(
         mistake(TanhNoDout, because="you returned the derivative alone; the chain rule multiplies it by `dout`"),
         mistake(TanhAddsDout, because="you added `dout` where the chain rule multiplies"),
-        mistake(TanhOfInput, because="you squared x; the derivative is 1 − y², with y the *output*, tanh(x)"),
+        mistake(TanhOfInput, because="you squared x; the derivative is 1 − y², with y the output, tanh(x)"),
         mistake(TanhLikeSigmoid, because="you used y (1 − y), which is sigmoid's derivative; tanh's is 1 − y²"),
         mistake(TanhTwice, because="you took tanh of y, but y is tanh(x) already; square it as it is"),
         mistake(TanhNoSquare, because="you left out the square: the derivative is 1 − y²"),
@@ -516,7 +516,7 @@ LARGEST_AT = {0: "(1, 1)", 2: "(0, 0)", 4: "(1, 0)"}  # where the living units a
     "Predict which units die",
     solution=dead_or_alive,
     hints=(
-        "A unit is dead if it is not positive for *any* input. So ask of each: how large can it get at most?",
+        "A unit is dead if it is positive for no input at all. So ask of each: how large can it get at most?",
         "Both inputs go from 0 to 1. An input with a positive weight helps most at 1; one with a negative weight "
         "does least harm at 0. Add up what is left and the bias: is the sum above 0?",
         "The largest values: unit 0 reaches 1 + 1 + 0 = 2 and unit 2 reaches 0 + 0 + 0.5 = 0.5, so these two live. "
@@ -529,7 +529,7 @@ LARGEST_AT = {0: "(1, 1)", 2: "(0, 0)", 4: "(1, 0)"}  # where the living units a
         mistake(
             [1, 2, 3, 4],
             -3.0,
-            because="you tried one input alone, such as (1, 1) or the middle; a unit lives if *any* input opens it",
+            because="you tried one input alone, such as (1, 1) or the middle; a unit lives if a single input opens it",
         ),
         mistake([3], -3.0, because="you looked for negative weights; a bias can outweigh positive ones"),
         mistake([1, 3, 4], -3.0, because="you set both inputs of unit 4 to 1; its second one does harm: set it to 0"),
@@ -653,7 +653,7 @@ class LeakyInPlace(LeakyRelu):
         ),
         mistake(LeakyLocalOnly, because="you returned the slopes alone; the chain rule multiplies them by `dout`"),
         mistake(LeakyFixed, because="your layer always uses 0.01; use `self.slope`, which the caller chooses"),
-        mistake(LeakySwapped, because="your two cases are swapped: `slope * x` belongs where x is *not* positive"),
+        mistake(LeakySwapped, because="your two cases are swapped: `slope * x` belongs where x is not positive"),
         mistake(LeakySwappedBack, because="the two cases in backward are swapped: the slope belongs where x ≤ 0"),
         mistake(LeakyEverywhere, because="you added `slope * x` for positive x too; there y is x itself"),
         mistake(
@@ -783,7 +783,7 @@ class SoftplusHalf(Softplus):
         ),
         mistake(
             SoftplusSigmoidOfOutput,
-            because="you took sigmoid of the output y; the derivative is sigmoid of the *input* x",
+            because="you took sigmoid of the output y; the derivative is sigmoid of the input x",
         ),
         mistake(
             SoftplusSigmoidSlope,
@@ -890,7 +890,7 @@ class SwishIsSigmoid(Swish):
     hints=(
         "Draw the graph: x is used twice, so it forks. What happens to gradients at a fork?",
         "One branch goes straight into the product, the other through σ and then into the product. The product "
-        "gives each side `dout` times the *other* side; the second branch then passes σ, with s (1 − s).",
+        "gives each side `dout` times the other side; the second branch then passes σ, with s (1 − s).",
         "With s = σ(x), kept by forward: the straight branch brings `dout * self.s`, the branch through σ brings "
         "`dout * self.x`, times `self.s * (1 - self.s)`. At the fork the two are added; return that sum.",
     ),
@@ -913,7 +913,7 @@ class SwishIsSigmoid(Swish):
             SwishUsesOutput,
             because="you used y (1 − y) with the layer's output; the derivative of σ is s (1 − s), with s = σ(x)",
         ),
-        mistake(SwishOwnFactors, because="the factors are swapped: a product gives each input the *other* factor"),
+        mistake(SwishOwnFactors, because="the factors are swapped: a product gives each input the other factor"),
         mistake(
             SwishTwoGradients,
             because="you returned the gradients of the two branches; both come to the one x, where they are added",

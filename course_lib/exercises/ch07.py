@@ -146,7 +146,7 @@ def _other_rise(rise):
     solution=warm_up,
     hints=(
         "Two pieces, so an `if`. For the first, what must progress be multiplied by to be 1 at a tenth? For the "
-        "second, how far has the *rest* of the training come?",
+        "second, how far has the rest of the training come?",
         "The first piece is `progress / 0.1`. After it, the share of the remaining nine tenths that is done is "
         "`(progress - 0.1) / 0.9`, which runs from 0 to 1; the cosine schedule of the chapter takes such a number.",
         "`if progress < 0.1: return progress / 0.1`, and then "
