@@ -407,7 +407,7 @@ def _decay_changes_params(params, grads, decay):
         ),
         mistake(
             lambda params, grads, decay: {n: g + decay * params[n] * (n == "W1") for n, g in grads.items()},
-            because="only W1 decays; every weight matrix should, whatever its number",
+            because="you decay only weights of certain names; every one that begins with W should, whatever its number",
         ),
         mistake(
             lambda params, grads, decay: {n: g + decay * params[n] * n.startswith("b") for n, g in grads.items()},
