@@ -139,12 +139,21 @@ def _down_from_up(f, x, h=1e-4):
 
 
 def _leaves_it_nudged(f, x, h=1e-4):
+    return _up_and_down(f, x, h, back=0)
+
+
+def _comes_back_by_h(f, x, h=1e-4):
+    return _up_and_down(f, x, h, back=h)
+
+
+def _up_and_down(f, x, h, back):
     gradient = np.zeros_like(x)
     for i in np.ndindex(x.shape):
         x[i] += h
         up = f(x)
         x[i] -= 2 * h
         gradient[i] = (up - f(x)) / (2 * h)
+        x[i] += back
     return gradient
 
 
@@ -164,26 +173,8 @@ def _row_by_row(f, x, h=1e-4):
     return gradient
 
 
-def _comes_back_by_h(f, x, h=1e-4):
-    gradient = np.zeros_like(x)
-    for where in np.ndindex(x.shape):
-        x[where] += h
-        above = f(x)
-        x[where] -= 2 * h
-        gradient[where] = (above - f(x)) / (2 * h)
-        x[where] += h
-    return gradient
-
-
 def _nudges_a_flat_copy(f, x, h=1e-4):
-    flat, gradient = x.ravel(), np.zeros(x.size)
-    for k, old in enumerate(flat.copy()):
-        flat[k] = old + h
-        above = f(x)
-        flat[k] = old - h
-        gradient[k] = (above - f(x)) / (2 * h)
-        flat[k] = old
-    return gradient.reshape(x.shape)
+    return numerical_gradient(lambda _: f(x), x.ravel(), h).reshape(x.shape)
 
 
 def _nudges_a_copy(f, x, h=1e-4):

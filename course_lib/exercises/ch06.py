@@ -140,15 +140,10 @@ class SharesItsDefault(Momentum):
         self.lr, self.momentum, self.velocity = lr, momentum, velocity
 
 
-class KeepsTheFirstRate(Momentum):
+class KeepsTheFirstRate(KeepsTheRateElsewhere):
     def __init__(self, lr, momentum):
         super().__init__(lr, momentum)
-        self.rate = lr
-
-    def update(self, params, grads):
-        for name in params:
-            self.velocity[name] = self.momentum * self.velocity.get(name, 0) - self.rate * grads[name]
-            params[name] += self.velocity[name]
+        self.lr = lr
 
 
 class RatesTheWholeVelocity(Momentum):
