@@ -1134,6 +1134,28 @@ def test_no_false_alarm_in_many_layers(dtype):
     assert not alarms, alarms[0]
 
 
+def test_a_flag_raised_over_right_numbers_is_no_alarm():
+    """As by OpenBLAS on AVX-512, whose product of a float32 matrix (n, 5) with a vector at times raises "invalid"."""
+
+    class RaisesTheFlag(Affine):
+        def forward(self, x):
+            np.subtract(np.inf, np.inf)
+            return super().forward(x)
+
+        def backward(self, dout):
+            np.subtract(np.inf, np.inf)
+            return super().backward(dout)
+
+    rng = np.random.default_rng(0)
+    x, t = rng.standard_normal((3, 4)), np.array([2, 0, 1])
+    with pytest.raises(RuntimeWarning):
+        RaisesTheFlag(np.ones((4, 5)), np.ones(5)).forward(x)
+    check_layer(RaisesTheFlag(rng.standard_normal((4, 5)), rng.standard_normal(5)), x).raise_if_bad()
+    net = TwoLayerNet(4, 5, 3, "he", rng=0)
+    net.layers["Affine1"] = RaisesTheFlag(net.params["W1"], net.params["b1"])
+    check_network(net, x, t).raise_if_bad()
+
+
 def test_inputs_near_a_kink_raise_no_alarm():
     for distance in 10.0 ** -np.arange(1, 17):
         x = np.array([[distance, -distance, 1.0], [-1.0, distance, distance / 3]])
