@@ -278,7 +278,7 @@ def index_error():
         mistake("w5", "w6", says="does not stand in the formula"),
         mistake("w8", "w6", says="does not stand in the formula"),
         mistake("x1", "x2", says="does not stand in the formula"),
-        mistake("2", "1", says="is not the name of a number"),
+        mistake("2", "1", says="is none of the numbered names"),
         mistake(0.59688438, 0.59326999, says="should be a string, but it is a number"),
     ),
 )
@@ -289,7 +289,7 @@ def worksheet(wrong, right):
     used, instead = (text.strip().casefold().replace("_", "") for text in (wrong, right))
     for name, text in (("wrong", used), ("right", instead)):
         if text not in NUMBERS:
-            message = f"`{name}` is not the name of a number of this chapter. Names are such as 'w6' or 'y1'."
+            message = f"`{name}` is none of the numbered names of this network, such as 'w6', 'ds3' or 'y1'."
             raise NotYet(message, name, text)
     if (used, instead) == ("h1", "h2"):
         raise NotYet("These are the two numbers.", "both", (used, instead))
@@ -512,7 +512,8 @@ def no_sigmoid_in_the_middle(x, t, W1, b1, W2, b2, lr):
         mistake(_step(difference=lambda y, t: 2 * (y - t)), because="you forgot the ½ of the loss"),
         mistake(
             _step(difference=lambda y, t: (y - t) / 2),
-            because="you divided by 2, the number of outputs or inputs; this loss averages over samples only",
+            because="you halved it: either you kept the ½ of the loss, which the 2 of the square cancels, or you "
+            "divided by the number of outputs, where this loss averages over samples only",
         ),
         mistake(_step(rate=lambda lr: 1), because="you left out the learning rate"),
         mistake(_step(rate=lambda lr: 0.5), because="you wrote 0.5 where the argument `lr` belongs"),

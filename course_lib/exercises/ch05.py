@@ -688,7 +688,7 @@ def diagnosis_2():
     "Patient 2",
     solution=diagnosis_2,
     hints=(
-        "All layers but one are right. What is the first loss of a hundred images, e to the power of 6.91?",
+        "All layers but one are right. The first loss of a hundred images is 6.91. What is e to that power?",
         "e^6.91 is about 1000: the network spreads its probability over a thousand places, not over ten. What has a "
         "thousand places?",
         "A hundred rows of ten scores. Look in `patient.source('last_layer')` for a sum without an axis.",

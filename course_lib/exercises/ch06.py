@@ -163,6 +163,11 @@ class TakesTheRateAlone(Momentum):
         super().__init__(lr, 0.9)
 
 
+class NamesOneNetwork(Momentum):
+    def update(self, params, grads):
+        super().update({name: params[name] for name in ("W1", "b1", "W2", "b2")}, grads)
+
+
 class MovesWeightsOnly(Momentum):
     def update(self, params, grads):
         super().update({name: p for name, p in params.items() if name.startswith("W")}, grads)
@@ -183,7 +188,7 @@ class MovesWeightsOnly(Momentum):
         mistake(ForgetsTheVelocity, because="the velocity is forgotten between two steps, so this is plain SGD"),
         mistake(
             ClimbsUphill,
-            because="the step goes uphill: the gradient is subtracted from the velocity, and the velocity is added",
+            because="the step goes uphill; the gradient should be subtracted from the velocity, and the velocity added",
         ),
         mistake(ForgetsTheRate, because="the gradient is not multiplied by the learning rate"),
         mistake(
@@ -230,6 +235,10 @@ class MovesWeightsOnly(Momentum):
         mistake(SharesItsDefault, says="shared by all optimizers"),
         mistake(RatesTheWholeVelocity, says="multiply the new gradient alone by `self.lr`"),
         mistake(KeepsTheFirstRate, says="`fit` changes `self.lr` to no effect"),
+        mistake(
+            NamesOneNetwork,
+            because="you wrote the names of certain parameters into the class; go through those in `params`",
+        ),
         mistake(MovesWeightsOnly, because="only what begins with W has moved; the biases learn too"),
         mistake(HasNoSelf, says="A method's first parameter is `self`"),
         mistake(TakesTheRateAlone, says="`TakesTheRateAlone` is called with 2 arguments here"),
@@ -284,7 +293,7 @@ def momentum(answer):
     _expect_rest(answer)
     slowing, W = answer(1.0, 0.8), np.zeros((2, 2))
     for slowing.lr in (1.0, 0.1):  # as `fit` does with a schedule
-        slowing.update({"W": W}, {"W": np.ones((2, 2))})
+        slowing.update({"W1": W}, {"W1": np.ones((2, 2))})
     if np.allclose(W, -2.8):
         raise NotYet("The steps are right, but `fit` changes `self.lr` to no effect. Read it anew in each `update`.")
     if not np.allclose(W, -1.9):
@@ -403,6 +412,11 @@ def _decay_changes_params(params, grads, decay):
         mistake(
             lambda params, grads, decay: {n: g + decay * params[n] * (n == "W1") for n, g in grads.items()},
             because="you decay only weights of certain names; every one that begins with W should, whatever its number",
+        ),
+        mistake(
+            lambda params, grads, decay: grads | {n: grads[n] + decay * params[n] for n in ("W1", "W2")},
+            because="you wrote certain names into the function; go through those in `grads`, and decay what begins "
+            "with W",
         ),
         mistake(
             lambda params, grads, decay: {n: g + decay * params[n] * n.startswith("b") for n, g in grads.items()},
@@ -790,7 +804,8 @@ def _sorts_the_list(accuracies, patience):
         ),
         mistake(
             _asks_then_and_now_too_early,
-            because="you look for an epoch `patience` epochs back, and in a short list there is none",
+            because="an index leaves the list: a short list has no epoch `patience` epochs back, a list of one has no "
+            "epoch before it, and after the last one there is none",
         ),
         mistake(
             lambda accuracies, patience: max(accuracies) in accuracies[: len(accuracies) - patience],

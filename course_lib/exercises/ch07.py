@@ -200,7 +200,7 @@ def _other_rise(rise):
     ),
 )
 def warm_up_schedule(answer):
-    expect_function(answer, warm_up, (0.05,), (0.0,), (0.1,), (0.25,), (0.55,), (0.02,), (0.9,), (1.0,), (0.15,))
+    expect_function(answer, warm_up, (0.05,), (0.0,), (0.25,), (0.1,), (0.55,), (0.02,), (0.9,), (1.0,), (0.15,))
     return "Pass it to `fit(..., schedule=warm_up)`; whether it is worth anything here, only a measurement can say."
 
 
