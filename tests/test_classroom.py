@@ -6,6 +6,7 @@ import os
 import nbformat
 import pytest
 
+from course_lib import mnist
 from tools import classroom
 from tools.classroom import Learner, as_learner, differing, environment, read_only_copy, report, teach
 from tools.execute import ROOT
@@ -53,6 +54,14 @@ def test_cells_that_may_differ_are_not_compared():
 
     assert differing(notebook("1"), notebook("2")) == [0]
     assert differing(notebook("1"), notebook("2", tags=["nbval-ignore-output"])) == []
+
+
+def test_the_full_set_is_read_from_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.delenv("MNIST_DIR", raising=False)
+    monkeypatch.setattr(mnist, "FOLDER", tmp_path / "mnist")
+    assert "MNIST_DIR" not in environment(tmp_path, tmp_path)
+    (tmp_path / "mnist").mkdir()
+    assert environment(tmp_path, tmp_path)["MNIST_DIR"] == str(tmp_path / "mnist")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="folders are not made read-only like this on Windows")

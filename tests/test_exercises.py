@@ -18,6 +18,7 @@ import conftest
 from course_lib import exercises
 from course_lib.exercises import CORRECT, NOT_ATTEMPTED, NOT_YET, exercise, exercises_of, mistake, progress
 from course_lib.exercises.compare import NotYet, expect_equal, expect_function, expect_layer, no_warnings
+from course_lib.layers import Relu
 from tools.execute import run
 
 HINTS = ("Look.", "Look again.", "Look once more.")
@@ -798,6 +799,17 @@ def test_open_stubs_are_not_attempted_and_solutions_run_to_the_end(number, monke
     for name, (stub, solved) in run_with_solutions(notebook, CHAPTERS[number]).items():
         assert stub.startswith("Not attempted yet."), f"{name}: {stub}"
         assert solved.startswith("Correct."), f"{name}: {solved}"
+
+
+@pytest.mark.parametrize("name", ["tanh_layer", "leaky_relu_layer", "softplus_layer", "swish_layer"])
+def test_the_check_that_chapter_2_offers_for_its_exercises_finds_their_solutions_right(name, capsys):
+    names = {"np": np, "Relu": Relu}
+    for one in nbformat.read(NOTEBOOKS["ch02"], as_version=4).cells:
+        if one.cell_type == "code" and re.search("^def check|^points =", one.source, re.MULTILINE):
+            exec(one.source, names)
+    capsys.readouterr()
+    names["check"](vars(CHAPTERS["ch02"])[name].solved()[0](), names["points"])
+    assert capsys.readouterr().out == "largest relative error below 1e-7: True\n"
 
 
 @pytest.mark.parametrize("number", sorted(NOTEBOOKS))

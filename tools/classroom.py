@@ -21,6 +21,7 @@ import nbformat
 from jupyter_client import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError
 
+from course_lib.mnist import mnist_folder
 from tools.execute import ROOT, client  # and with it, a client that does not sleep past a message
 
 COURSE = ("course_lib", "data", "images", "notebooks")
@@ -50,6 +51,8 @@ def environment(course: Path, home: Path) -> dict[str, str]:
     foreign = ("MPLBACKEND", "MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
     kept = {name: value for name, value in os.environ.items() if name not in foreign}
     own = {"HOME": str(home), "IPYTHONDIR": str(home / ".ipython"), "PYTHONPATH": str(course)}
+    if mnist_folder().is_dir():  # the copy has the sample alone
+        own["MNIST_DIR"] = str(mnist_folder())
     return kept | own | {"OPENBLAS_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 
 

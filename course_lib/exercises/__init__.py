@@ -150,7 +150,7 @@ class Exercise:
         if level not in (1, 2, 3):
             raise ValueError(f"There are hints 1, 2 and 3; you asked for {level!r}.")
         self.hints_shown = max(self.hints_shown, level)
-        last = f"That was the last hint; `{self.name}.solution()` shows a solution."
+        last = f"There are no more hints; `{self.name}.solution()` shows a solution."
         after = f"`{self.name}.hint()` gives the next one." if self.hints_shown < 3 else last
         return Hint(f"Hint {level} of 3.", f"{self.hints[level - 1]}\n\n{after}")
 

@@ -709,7 +709,7 @@ def delivery_with_one_instance(apple, count, tax):
 )
 def price_used_twice(answer):
     with remark("Each gradient is what one more of its input adds to the total, (apple · count + apple) · tax."):
-        expect_function(answer, delivery_gradients, (80, 5, 1.25), (100, 2, 1.1))
+        expect_function(answer, delivery_gradients, (80, 5, 1.3), (100, 2, 1.1))
     return "Every branch is a way for a change to reach the total, so the gradients of the branches add up."
 
 

@@ -348,7 +348,8 @@ def no_silence() -> Iterator[None]:
         mistake(lambda x: 1 / (1 + np.exp(-np.clip(x, -80, 80))), says="cut x off at a bound"),
         mistake(
             lambda x: np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))),
-            because="you have the formula for negative numbers everywhere; for x ≥ 0 the numerator is 1",
+            because="for x ≥ 0 you have 1 / (1 + exp(x)), or exp(−x) / (1 + exp(−x)), which is the same; it should be "
+            "1 / (1 + exp(−x)) there",
         ),
         mistake(
             lambda x: np.exp(np.maximum(x, 0)) / (1 + np.exp(-np.abs(x))),
@@ -737,6 +738,12 @@ class SoftplusLogOfZero(Softplus):
         return -np.log(sigmoid(-x))
 
 
+class SoftplusIsXTooSoon(Softplus):
+    def forward(self, x):
+        self.x = x
+        return np.where(x > 10, x, np.log1p(np.exp(np.minimum(x, 10))))
+
+
 class SoftplusWithoutMaximum(Softplus):
     def forward(self, x):
         self.x = x
@@ -784,10 +791,18 @@ class SoftplusHalf(Softplus):
             SoftplusSigmoidSlope,
             because="you used the derivative of sigmoid; the derivative of softplus is sigmoid itself",
         ),
-        mistake(SoftplusSigmoidOfMinus, because="you have 1 / (1 + e^x), which is σ(−x); look at the sign"),
+        mistake(
+            SoftplusSigmoidOfMinus,
+            because="you have 1 / (1 + e^x), which is σ(−x): either a sign is wrong, or the factor e^x of the exp node "
+            "is missing",
+        ),
         mistake(SoftplusOnlyExp, because="you took the derivative of exp alone; the log behind it has one too"),
         mistake(SoftplusChoosesTooLate, says="`np.where` computes both of its branches"),
         mistake(SoftplusLogOfZero, says="divide by zero encountered in log"),
+        mistake(
+            SoftplusIsXTooSoon,
+            because="from some x on you took x itself; what is missing there, log(1 + e^(−x)), is small but not 0",
+        ),
         mistake(
             SoftplusWithoutMaximum, because="you added x for negative x as well; only for x > 0 it stands in front"
         ),
@@ -796,7 +811,7 @@ class SoftplusHalf(Softplus):
 )
 def softplus_layer(answer):
     expect_layer(answer, Softplus, POINTS)
-    expect_layer(answer, Softplus, np.array([[0.0, 4.0, -7.0], [12.0, -15.0, 8.0]]))
+    expect_layer(answer, Softplus, np.array([[0.0, 4.0, -7.0], [16.0, -15.0, 9.0]]), rtol=1e-9)
     with no_warnings(
         "Rewrite the formula so that exp is never taken of a large positive number, nor log of 0, in both passes. "
         "(`np.where` computes both of its branches for every element and chooses afterwards.)"
