@@ -234,7 +234,7 @@ def gradients_of_biases(db1, db2, shared_b1, shared_b2):
             found = found.ravel().tolist()  # a layer's own db is as good as a list
         with remark(question):
             expect_equal(found, expected, name, rtol=5e-3, reveal=False)  # three digits are enough
-    return "A bias gets what arrives at its unit, undiminished. `Affine` gives each unit a bias of its own."
+    return "A bias gets what arrives at its pre-activation, undiminished. `Affine` gives each unit a bias of its own."
 
 
 # ---------------------------------------------------------------- the worksheet
@@ -418,6 +418,10 @@ def gradients_only(x, t, W1, b1, W2, b2, lr):
     return tuple(before - after for before, after in zip((W1, W2), one_step(x, t, W1, b1, W2, b2, 1.0), strict=True))
 
 
+def reads_the_notebook(x, t, *others):
+    return one_step(np.array([[0.05, 0.10]]), np.array([[0.01, 0.99]]), *others)
+
+
 def writes_into_weights(x, t, W1, b1, W2, b2, lr):
     W1[...], W2[...] = one_step(x, t, W1, b1, W2, b2, lr)
     return W1, W2
@@ -525,6 +529,11 @@ def no_sigmoid_in_the_middle(x, t, W1, b1, W2, b2, lr):
             because="a gradient is turned, or went to the other matrix; dW1 is `x.T @ ds_hidden`, of the shape of W1",
         ),
         mistake(three_by_number, says="Is a size written into your function?"),
+        mistake(
+            reads_the_notebook,
+            because="your function computes with the x and t of the notebook, as `loss_and_gradients` of this chapter "
+            "does, and not with its own arguments",
+        ),
         mistake(writes_into_weights, says="changed its argument `W1`"),
         mistake(lambda *a: (*one_step(*a), a[3], a[5]), says="should hold 2 values, but it holds 4"),
         mistake(lambda *a: one_step(*a)[0], says="should be a tuple, but it is an array"),

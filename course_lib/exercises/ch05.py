@@ -161,16 +161,19 @@ def _all_at_once(f, x, h=1e-4):
     return (f(x + h) - f(x - h)) / (2 * h)
 
 
-def _row_by_row(f, x, h=1e-4):
-    gradient = np.zeros_like(x)
-    for i in range(len(x)):
-        old = x[i].copy()
-        x[i] = old + h
-        up = f(x)
-        x[i] = old - h
-        gradient[i] = (up - f(x)) / (2 * h)
-        x[i] = old
-    return gradient
+def _row_by_row(keep):
+    def numerical_gradient(f, x, h=1e-4):
+        gradient = np.zeros_like(x)
+        for i in range(len(x)):
+            old = keep(x[i])
+            x[i] = old + h
+            up = f(x)
+            x[i] = old - h
+            gradient[i] = (up - f(x)) / (2 * h)
+            x[i] = old
+        return gradient
+
+    return numerical_gradient
 
 
 def _nudges_a_flat_copy(f, x, h=1e-4):
@@ -229,9 +232,14 @@ def _weighted_cubes(x):
         mistake(_leaves_it_nudged, because="you left numbers nudged when you went on to the next"),
         mistake(_all_at_once, because="you have one slope for all, nudged at once or added up; each needs its own"),
         mistake(
-            _row_by_row,
+            _row_by_row(np.copy),
             because="you went through `range(len(x))`, which visits rows, not numbers, if x has two axes; "
             "`np.ndindex(x.shape)` visits each number",
+        ),
+        mistake(
+            _row_by_row(np.asarray),
+            because="you went through `range(len(x))`, which visits rows, not numbers, if x has two axes (and such a "
+            "row is a view, which moves with x); `np.ndindex(x.shape)` visits each number",
         ),
         mistake(
             _nudges_a_copy,
@@ -622,8 +630,8 @@ def _diagnosis(
         where = where.strip()[1:]
     if said == "backward":
         raise NotYet(
-            '`backward` is the method at fault. Asked is for which array it has no right gradient, or `"dout"`, if '
-            "that is what it spoils."
+            "`backward` is a method, and `where` asks for an array: the one whose gradient is wrong or missing, or "
+            '`"dout"`, if that is what is spoiled.'
         )
     _one_of(where, names, "where")
     with remark(f"The last table of the report says what is wrong in {patient.layer}."):
