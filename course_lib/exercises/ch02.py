@@ -139,6 +139,23 @@ def looks_at_forward_only(layer, x):
     return not np.array_equal(x, before)
 
 
+def compares_what_returns_with_the_copy(layer, x):
+    y = layer.forward(x)
+    dout = np.random.default_rng(0).standard_normal(y.shape)
+    before = dout.copy()
+    return not np.array_equal(layer.backward(dout), before)
+
+
+def locks_and_forgets_forward(layer, x):
+    dout = np.ones_like(x)
+    dout.flags.writeable = False
+    try:
+        layer.backward(dout)
+    except Exception:
+        return True
+    return False
+
+
 def forgets_forward(layer, x):
     dout = np.random.default_rng(0).standard_normal(x.shape)
     before = dout.copy()
@@ -171,6 +188,11 @@ def forgets_forward(layer, x):
             "Compare `dout` after the call with `dout` before it",
         ),
         mistake(
+            compares_what_returns_with_the_copy,
+            because="you compared what `backward` returns with the copy; the two differ for most honest layers too. "
+            "Compare `dout` itself, after the call, with the copy",
+        ),
+        mistake(
             asks_for_shared_memory,
             because="you asked whether the result is `dout` or shares memory with it; that tells nothing of writing: a "
             "layer may hand `dout` on untouched, or write into it and return a copy",
@@ -191,6 +213,7 @@ def forgets_forward(layer, x):
         mistake(swaps_true_and_false, says="True and False swapped"),
         mistake(looks_at_forward_only, says="never called `layer.backward`"),
         mistake(forgets_forward, says="before `layer.backward`"),
+        mistake(locks_and_forgets_forward, says="before `layer.backward`"),
         mistake(Relu, says="`Relu` is called with 2 arguments"),
     ),
 )
@@ -224,10 +247,13 @@ class AnyLayer:
         return x[:, :2] + 0.125
 
     def backward(self, dout):
+        self.dout = np.array(dout)
+        self.expect_forward()
+        return dout * 1
+
+    def expect_forward(self):
         if not self.forward_ran:
             raise NotYet("Run `layer.forward(x)` before `layer.backward`, which needs what forward keeps.")
-        self.dout = np.array(dout)
-        return dout * 1
 
 
 def _expect_telling_dout(answer):
@@ -237,6 +263,7 @@ def _expect_telling_dout(answer):
     answer(layer, POINTS.copy())
     if layer.dout is None:
         raise NotYet("Your function never called `layer.backward`, so it cannot know what `backward` writes.")
+    layer.expect_forward()  # once more: the answer may have caught what the first time raised
     if layer.dout.shape != y.shape:
         raise NotYet(
             f"Here `forward` made of x, of shape {POINTS.shape}, a y of shape {y.shape}, and the `dout` you made has "
@@ -266,6 +293,10 @@ def chooses_too_late(x):
 
 def clips(x):
     return 1 / (1 + np.exp(-np.clip(x, -500, 500)))
+
+
+def clips_in_float64(x):
+    return clips(x.astype(float))
 
 
 def silences(x):
@@ -339,6 +370,7 @@ def no_silence() -> Iterator[None]:
         mistake(silences_a_power, says="only the warning is silenced"),
         mistake(silences_for_good, says="only the warning is silenced"),
         mistake(clips_the_exponent, says="cut x off at a bound"),
+        mistake(clips_in_float64, says="cut x off at a bound"),
         mistake(gives_up_far_out, says="should be 0.000123395, but it is 0.00033535"),
         mistake(
             lambda x: 1 / (1 + np.exp(-np.abs(x))),
@@ -376,9 +408,9 @@ def sigmoid_without_overflow(answer):
         expect_function(answer, stable_sigmoid, (narrow,))
     with no_silence():
         expect_function(answer, stable_sigmoid, (wide,), (narrow,))
-    if np.max(call(answer, np.array([-100.0]))) > 1e-42:
+    if np.max(call(answer, np.array([-740.0]))) > 1e-320:
         raise NotYet(
-            "Nothing overflows, but σ(−100) is about 4e-44, and yours is far larger. If you cut x off at a bound, "
+            "Nothing overflows, but σ(−740) is about 4e-322, and yours is far larger. If you cut x off at a bound, "
             "every x beyond it gets the value at the bound. Rewrite the formula, so that every exponent is at most 0."
         )
     return "No overflow from −1000 to 1000, in float64 or in float32, and no warning that had to be silenced."
@@ -732,6 +764,12 @@ class SoftplusChoosesTooLate(Softplus):
         return np.where(x > 0, x + np.log1p(np.exp(-x)), np.log1p(np.exp(x)))
 
 
+class SoftplusSilences(SoftplusChoosesTooLate):
+    def forward(self, x):
+        with np.errstate(all="ignore"):
+            return super().forward(x)
+
+
 class SoftplusLogOfZero(Softplus):
     def forward(self, x):
         self.x = x
@@ -798,6 +836,7 @@ class SoftplusHalf(Softplus):
         ),
         mistake(SoftplusOnlyExp, because="you took the derivative of exp alone; the log behind it has one too"),
         mistake(SoftplusChoosesTooLate, says="`np.where` computes both of its branches"),
+        mistake(SoftplusSilences, says="only the warning is silenced"),
         mistake(SoftplusLogOfZero, says="divide by zero encountered in log"),
         mistake(
             SoftplusIsXTooSoon,
@@ -812,15 +851,18 @@ class SoftplusHalf(Softplus):
 def softplus_layer(answer):
     expect_layer(answer, Softplus, POINTS)
     expect_layer(answer, Softplus, np.array([[0.0, 4.0, -7.0], [16.0, -15.0, 9.0]]), rtol=1e-9)
+    wide = np.array([[-1000.0, 1000.0], [600.0, -800.0]])
     with no_warnings(
         "Rewrite the formula so that exp is never taken of a large positive number, nor log of 0, in both passes. "
         "(`np.where` computes both of its branches for every element and chooses afterwards.)"
     ):
-        expect_layer(answer, Softplus, np.array([[-1000.0, 1000.0], [600.0, -800.0]]))
+        expect_layer(answer, Softplus, wide)
+    with no_silence():
+        expect_layer(answer, Softplus, wide)
     x = np.array([-40.0, -30.0])
     with remark("    x = np.array([-40.0, -30.0])"):
         expect_equal(call(answer().forward, x), Softplus().forward(x), "forward(x)", atol=0)
-    return "ReLU with its corner rounded off, and exact from −1000 to 1000."
+    return "ReLU with its corner rounded off, safe from −1000 to 1000, and exact at −40."
 
 
 # ---------------------------------------------------------------- swish

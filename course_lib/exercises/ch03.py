@@ -642,7 +642,11 @@ class Tuple(TwoLosses):
     mistakes=(
         mistake(DoutIgnored, because="you did not use `dout`; a loss that is scaled has a gradient that is scaled"),
         mistake(SharesForgotten, because="you left the shares out of backward; each is a factor of its loss"),
-        mistake(OneInstance, because="you used one `SoftmaxWithLoss` twice; it remembers the second t only"),
+        mistake(
+            OneInstance,
+            because="you used one `SoftmaxWithLoss` twice, which remembers the second t only, or sent back the "
+            "gradient of the teacher's loss alone and in full",
+        ),
         mistake(OnlyLabel, because="you sent back the gradient of the label's loss alone; x is used twice"),
         mistake(OnlyTeacher, because="you sent back the gradient of the teacher's loss alone; x is used twice"),
         mistake(SharesSwapped, because="you swapped the shares; `share` belongs to the teacher"),

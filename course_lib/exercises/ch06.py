@@ -140,6 +140,18 @@ class SharesItsDefault(Momentum):
         self.lr, self.momentum, self.velocity = lr, momentum, velocity
 
 
+class IgnoresItsRate(Momentum):
+    def __init__(self, lr, momentum):
+        super().__init__(0.1, momentum)
+
+
+class BeginsAtOne(Momentum):
+    def update(self, params, grads):
+        for name in params:
+            self.velocity[name] = self.momentum * self.velocity.get(name, 1) - self.lr * grads[name]
+            params[name] += self.velocity[name]
+
+
 class KeepsTheFirstRate(KeepsTheRateElsewhere):
     def __init__(self, lr, momentum):
         super().__init__(lr, momentum)
@@ -233,6 +245,8 @@ class MovesWeightsOnly(Momentum):
         mistake(KeepsTheRateElsewhere, says="Keep it in `self.lr`"),
         mistake(SharesItsMemory, says="shared by all optimizers"),
         mistake(SharesItsDefault, says="shared by all optimizers"),
+        mistake(IgnoresItsRate, says="Take the rate from the argument"),
+        mistake(BeginsAtOne, says="your velocities do not begin at 0"),
         mistake(RatesTheWholeVelocity, says="multiply the new gradient alone by `self.lr`"),
         mistake(KeepsTheFirstRate, says="`fit` changes `self.lr` to no effect"),
         mistake(
@@ -292,6 +306,8 @@ def momentum(answer):
         raise NotYet("The steps are right, but `fit` does not find the learning rate. Keep it in `self.lr`.")
     _expect_rest(answer)
     slowing, W = answer(1.0, 0.8), np.zeros((2, 2))
+    if getattr(slowing, "lr", None) != 1.0:
+        raise NotYet("With lr = 1.0, `self.lr` is not 1.0. Take the rate from the argument `lr`.")
     for slowing.lr in (1.0, 0.1):  # as `fit` does with a schedule
         slowing.update({"W1": W}, {"W1": np.ones((2, 2))})
     if np.allclose(W, -2.8):
@@ -310,8 +326,9 @@ def _expect_rest(answer):
     answer(0.1, 0.8).update(params, {name: np.zeros((2, 2)) for name in params})
     if any(np.any(p) for p in params.values()):
         raise NotYet(
-            "A second optimizer begins with the velocity of the first, for what you keep is shared by all optimizers. "
-            "Make it in `__init__`, new for each, as `self.velocity = {}`."
+            "A new optimizer moves the parameters although every gradient is 0. Either your velocities do not begin at "
+            "0, or what you keep is shared by all optimizers: make it in `__init__`, new for each, as "
+            "`self.velocity = {}`."
         )
 
 
@@ -541,13 +558,13 @@ def he_weights(rows, columns, rng):
         mistake(lambda rows, columns, rng: np.sqrt(2 / rows), says="has the shape ()"),
         mistake(
             lambda rows, columns, rng: np.sqrt(2 / rows) * rng.standard_normal((columns, rows)),
-            says="shape (100, 400)",
+            says="shape (90, 400)",
         ),
     ),
 )
 def he_initialisation(answer):
     expect_function(answer, he_weights)  # a function, at least
-    for rows, columns in ((400, 100), (100, 400)):
+    for rows, columns in ((400, 90), (90, 400)):
         W = call(answer, rows, columns, np.random.default_rng(5))
         if np.shape(W) != (rows, columns):
             raise NotYet(
