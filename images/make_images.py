@@ -43,9 +43,9 @@ def apples():
 
 def course_map():
     """The chapters in order, each with what one builds in it."""
-    alt = "The eight chapters in order. " + " ".join(f"{n} {title}: {' '.join(w)}." for n, title, *w in CHAPTERS)
+    alt = "The chapters in order. " + " ".join(f"{n} {title}: {' '.join(w)}." for n, title, *w in CHAPTERS)
     width = 2 * MARGIN + ROW * BOX + (ROW - 1) * GUTTER
-    rows = len(CHAPTERS) // ROW
+    rows = -(-len(CHAPTERS) // ROW)  # the last one may not be full
     height = 2 * MARGIN + rows * HEIGHT + (rows - 1) * 2 * GUTTER
     parts = []
     for i, (number, title, *what) in enumerate(CHAPTERS):

@@ -97,6 +97,15 @@ for i in range(iters_num):
 """
 
 
+@pytest.fixture
+def same_draws(monkeypatch):
+    """The programs have no seed: here they draw the same each time, so that no kink is met one time in a hundred."""
+    draw = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed=None: draw(0 if seed is None else seed))
+    monkeypatch.setattr(np.random, "choice", draw(1).choice)
+
+
+@pytest.mark.usefixtures("same_draws")
 def test_the_books_gradient_check_runs():
     scope = {}
     exec(BOOK_GRADIENT_CHECK, scope)
@@ -104,12 +113,13 @@ def test_the_books_gradient_check_runs():
     assert all(0 <= difference < 1e-8 for difference in scope["differences"].values())
 
 
+@pytest.mark.usefixtures("same_draws")
 def test_the_books_training_program_runs_and_learns():
     scope = {}
     exec(BOOK_TRAINING, scope)
     assert scope["train_loss_list"][0] == pytest.approx(np.log(10), abs=0.02)
     assert len(scope["test_acc_list"]) == 5
-    assert scope["test_acc_list"][-1] > 0.6  # the program has no seed
+    assert scope["test_acc_list"][-1] > 0.6
     assert np.mean(scope["train_loss_list"][-20:]) < 1
     for layer, W, b in (("Affine1", "W1", "b1"), ("Affine2", "W2", "b2")):
         assert scope["network"].layers[layer].W is scope["network"].params[W]
