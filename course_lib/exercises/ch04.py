@@ -479,7 +479,8 @@ def no_sigmoid_in_the_middle(x, t, W1, b1, W2, b2, lr):
         ),
         mistake(
             _step(carried=lambda ds, W2, new_W2: ds @ W2),
-            because="you multiplied by W2 as it is; on the way back it is turned. With two hidden units nobody notices",
+            because="an array of shape (N, 2) meets W2 as it is: on the way back W2 is turned, which with two hidden "
+            "units nobody notices; on the way forward it is h, not x, that is multiplied by W2",
         ),
         mistake(
             _step(carried=lambda ds, W2, new_W2: W2 @ ds),

@@ -416,6 +416,11 @@ class SlightlyOff(Tanh):
         return 1.0005 * super().backward(dout)
 
 
+class Misplaced(Tanh):
+    def backward(self, dout):
+        return super().backward(dout)[:, ::-1]
+
+
 class Tiny:
     def forward(self, x):
         self.x = x
@@ -435,6 +440,7 @@ SUSPECTS = {
     IgnoresDout: False,
     AskedOfDout: False,
     SlightlyOff: False,
+    Misplaced: False,
     Tiny: False,
     Relu: True,
     Narrower: True,
@@ -478,7 +484,7 @@ def _by_allclose(layer, x):
     "Check one layer",
     solution=is_right,
     hints=(
-        "Chapter 2 turned a layer into a function of one number: the sum of `dout * y`. Which `dout` shows most, and "
+        "Chapter 2 gave a layer one number to watch, the sum of `dout * y`. Which `dout` shows most, and "
         "which measure of the difference does not depend on the size of the gradient?",
         "Make a random `dout` of the shape of y, keep what `layer.backward(dout)` returns, and let "
         "`numerical_gradient` nudge x in the function `np.sum(dout * layer.forward(x))`.",
@@ -509,6 +515,11 @@ def _by_allclose(layer, x):
             _judged(error=lambda a, b: np.max(np.abs(a - b) / np.abs(b))),
             because="you divided by a gradient that may be 0, as behind a shut gate, and 0/0 is not a number; "
             "`relative_error` takes care of that",
+        ),
+        mistake(
+            _judged(error=lambda a, b: relative_error(a.sum(), b.sum())),
+            because="you compared sums (or means), in which wrong numbers can make up for each other; compare number "
+            "by number",
         ),
         mistake(
             _judged(tolerance=1e-13),
@@ -543,7 +554,7 @@ def check_one_layer(answer):
             except NotYet as reason:
                 reason.whole = list(verdicts.values())  # mistakes are told apart by all of them
                 raise
-    return "Seven layers, three of them right, and you told them apart. `check_layer` does this, and more."
+    return "Eight layers, three of them right, and you told them apart. `check_layer` does this, and more."
 
 
 # ---------------------------------------------------------------- reading a report

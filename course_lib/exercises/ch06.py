@@ -197,7 +197,11 @@ class MovesWeightsOnly(Momentum):
         "`params[name] += self.velocity[name]`, in place.",
     ),
     mistakes=(
-        mistake(ForgetsTheVelocity, because="the velocity is forgotten between two steps, so this is plain SGD"),
+        mistake(
+            ForgetsTheVelocity,
+            because="these are the steps of plain SGD: the velocity is forgotten between two steps, or the gradient "
+            "never enters it",
+        ),
         mistake(
             ClimbsUphill,
             because="the step goes uphill; the gradient should be subtracted from the velocity, and the velocity added",
@@ -272,7 +276,7 @@ def momentum(answer):
     arrays = {
         "W1": np.array([[1.0, -2.0], [0.5, 3.0]]),
         "b1": np.array([[0.3, -0.7], [2.0, 1.5]]),
-        "W2": np.array([[-0.4, 1.1], [0.9, -1.6]]),
+        "W3": np.array([[-0.4, 1.1], [0.9, -1.6]]),
     }
     params, expected = dict(arrays), {name: array.copy() for name, array in arrays.items()}
     found, cases = [], []
@@ -280,7 +284,7 @@ def momentum(answer):
         grads = {
             "W1": np.array([[0.4, -1.0], [2.0, 0.6]]) / step,
             "b1": np.array([[1.5, -0.5], [0.2, 0.8]]) * step,
-            "W2": np.array([[0.7, 0.3], [-1.2, 0.5]]) * (step - 1.5),
+            "W3": np.array([[0.7, 0.3], [-1.2, 0.5]]) * (step - 1.5),
         }
         given = {name: g.copy() for name, g in grads.items()}
         before = {name: p.copy() for name, p in expected.items()}
