@@ -400,8 +400,8 @@ def sigmoid_without_overflow(answer):
     wide = np.array([-1000.0, -500.0, 500.0, 1000.0])
     narrow = np.array([-100.0, -89.0, 89.0, 100.0], dtype=np.float32)
     with no_warnings(
-        "Somewhere exp is taken of a large positive number. (`np.where` computes both of its branches for every "
-        "element and chooses afterwards.)"
+        "Somewhere exp is taken of a large positive number, or something is divided by an exp that was rounded to 0. "
+        "(`np.where` computes both of its branches for every element and chooses afterwards.)"
     ):
         expect_function(answer, stable_sigmoid, (wide,))
     with no_warnings("In float32, where many networks are trained, exp overflows beyond 88 already."):
