@@ -166,7 +166,7 @@ class Adds(AddsBackward):
     solution=SubLayer,
     hints=(
         "Nudge x up by one: how does x - y change? Then nudge y up by one.",
-        "The local derivatives are 1 for x and -1 for y. Does backward need to know x or y? Look at `AddLayer`.",
+        "The local gradients are 1 for x and -1 for y. Does backward need to know x or y? Look at `AddLayer`.",
         "Start from `AddLayer`. `forward` returns `x - y` and keeps nothing. `backward` returns two numbers, the "
         "first as in `AddLayer`; the second has the other sign, for the result falls when y grows.",
     ),
@@ -177,7 +177,7 @@ class Adds(AddsBackward):
         ),
         mistake(
             SubWithoutUpstream,
-            because="you returned the local derivatives alone; each is still to be multiplied by `dout`",
+            because="you returned the local gradients alone; each is still to be multiplied by `dout`",
         ),
         mistake(SubUpstreamOnce, because="you multiplied by `dout` for y but not for x"),
         mistake(SubSwapped, because="you gave the minus to x; it is y that is subtracted"),
@@ -319,7 +319,7 @@ class DivForgets(DivLayer):
         mistake(DivOwn, because="you divided by the input itself; x is divided by y, so dx is too"),
         mistake(
             DivWithoutUpstream,
-            because="you returned the local derivatives alone; each is still to be multiplied by `dout`",
+            because="you returned the local gradients alone; each is still to be multiplied by `dout`",
         ),
         mistake(DivReversed, because="you divided y by x; the node computes x / y"),
         mistake(DivWhole, because="you rounded down, as `//` and `int` do; a division that keeps the fraction is `/`"),
@@ -448,7 +448,7 @@ class Min(MaxLayer):
         ),
         mistake(
             MaxWithoutUpstream,
-            because="you returned 1 for the winner; that local derivative is still to be multiplied by `dout`",
+            because="you returned 1 for the winner; that local gradient is still to be multiplied by `dout`",
         ),
         mistake(
             MaxTimesValue, because="you multiplied by the value; the result grows just as fast as the larger input"
@@ -573,7 +573,7 @@ def coupon_left_out(apple, count, coupon, tax):
     hints=(
         "Draw the three nodes on paper: a ×, then a − with the coupon at its lower input, then a × with the tax.",
         "Forward from left to right: `fruit = MulLayer()` makes the price, you subtract the coupon, and a second "
-        "`MulLayer()` puts the tax on. Backward from right to left, beginning with the 1 at the total.",
+        "one, `taxed = MulLayer()`, puts the tax on. Backward from right to left, beginning with the 1 at the total.",
         "`dpaid, dtax = taxed.backward(1)` starts the way back. The subtraction gives `dpaid` to the price and "
         "`-dpaid` to the coupon; `fruit.backward` of the price's gradient gives the last two. Then return "
         '`{"apple": ..., "count": ..., "coupon": ..., "tax": ...}`.',
@@ -678,6 +678,7 @@ def delivery_with_one_instance(apple, count, tax):
         "Draw it: the arrow of the price forks. One branch goes to the ×, the other to the +.",
         "Go backward through all three nodes as usual. Two numbers arrive for the price, one from the product and one "
         "from the sum. Nudging the price sends a change along both branches.",
+        "Call the three `fruit, whole, taxed = MulLayer(), AddLayer(), MulLayer()`. On the way back "
         "`dwhole, dtax = taxed.backward(1)`, then `dfruit, ddelivery = whole.backward(dwhole)`, then "
         "`dapple, dcount = fruit.backward(dfruit)`. The gradient of the price is what its two branches bring, "
         "`dapple` and `ddelivery`, added up.",

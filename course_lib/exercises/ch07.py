@@ -48,6 +48,12 @@ def _frame_of_two(images, down, right):
     return _through_a_frame(images, down, right, 2, "constant")
 
 
+def _windows_in_a_frame_of_two(images, down, right):
+    framed = np.pad(images, ((0, 0), (2, 2), (2, 2)))
+    windows = np.lib.stride_tricks.sliding_window_view(framed, images.shape[1:], axis=(1, 2))
+    return windows[:, 2 - down, 2 - right]
+
+
 def _pads_by_a_negative_width(images, down, right):
     H, W = images.shape[1:]
     return np.pad(images, ((0, 0), (down, 0), (right, 0)))[:, :H, :W]
@@ -110,6 +116,18 @@ def _shift_in_place(images, down, right):
         mistake(
             _frame_of_two,
             because="the frame is two wide for every shift; it must be as wide as the farthest one",
+        ),
+        mistake(
+            _windows_in_a_frame_of_two,
+            because="the frame is two wide for every shift; it must be as wide as the farthest one",
+        ),
+        mistake(
+            lambda images, down, right: shift(images.reshape(-1, 28, 28), down, right),
+            because="you wrote 28 into the function; the height and the width are `images.shape[1:]`",
+        ),
+        mistake(
+            lambda images, down, right: np.lib.stride_tricks.sliding_window_view(images, (28, 28), axis=(1, 2)),
+            because="you wrote 28 into the function; the height and the width are `images.shape[1:]`",
         ),
         mistake(lambda images, down, right: images[:, down:, right:], says="should be an array of shape"),
         mistake(_shift_in_place, says="changed its argument `images`"),
