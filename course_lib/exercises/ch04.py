@@ -479,8 +479,9 @@ def no_sigmoid_in_the_middle(x, t, W1, b1, W2, b2, lr):
         ),
         mistake(
             _step(carried=lambda ds, W2, new_W2: ds @ W2),
-            because="an array of shape (N, 2) meets W2 as it is: on the way back W2 is turned, which with two hidden "
-            "units nobody notices; on the way forward it is h, not x, that is multiplied by W2",
+            because="an array of shape (N, 2) meets one of three rows. If that is W2: on the way back W2 is turned, "
+            "which with two hidden units nobody notices, and on the way forward it is h, not x, that is multiplied by "
+            "W2. If it is h.T: it stands on the left of the `@`. If it is W1.T: on the way forward W1 is not turned",
         ),
         mistake(
             _step(carried=lambda ds, W2, new_W2: W2 @ ds),
@@ -571,15 +572,16 @@ def three_hidden(answer):
 
 
 def with_relu():
-    h = [0.3775, 0.3925]  # both pre-activations are positive, so both gates are open
-    y = [sigmoid(0.40 * h[0] + 0.45 * h[1] + 0.60), sigmoid(0.50 * h[0] + 0.55 * h[1] + 0.60)]
-    loss = ((y[0] - 0.01) ** 2 + (y[1] - 0.99) ** 2) / 2
-    ds3 = (y[0] - 0.01) * y[0] * (1 - y[0])
-    ds4 = (y[1] - 0.99) * y[1] * (1 - y[1])
-    dw1 = (ds3 * 0.40 + ds4 * 0.50) * 1 * 0.05  # an open gate has the slope 1
+    new_h = [0.3775, 0.3925]  # both pre-activations are positive, so both gates are open
+    above = sigmoid(0.40 * new_h[0] + 0.45 * new_h[1] + 0.60)
+    below = sigmoid(0.50 * new_h[0] + 0.55 * new_h[1] + 0.60)
+    new_loss = ((above - 0.01) ** 2 + (below - 0.99) ** 2) / 2
+    at_above = (above - 0.01) * above * (1 - above)
+    at_below = (below - 0.99) * below * (1 - below)
+    new_dw1 = (at_above * 0.40 + at_below * 0.50) * 1 * 0.05  # an open gate has the slope 1
     # the unit with the larger sum dies last: 0.25 * 0.05 + 0.30 * 0.10 = 0.0425
     dead_from = -0.0425
-    return h, loss, dw1, dead_from
+    return new_h, new_loss, new_dw1, dead_from
 
 
 H, LOSS, DW1, DEAD = with_relu()
@@ -591,12 +593,12 @@ H, LOSS, DW1, DEAD = with_relu()
     hints=(
         "The pre-activations of the hidden units stay 0.3775 and 0.3925. What does ReLU make of two positive numbers, "
         "and with which slope?",
-        "h is [0.3775, 0.3925], and on the way back the factor h (1 − h) becomes 1. All the rest is as before, with "
-        "new numbers; the outputs keep their sigmoid. A ReLU unit is dead where its pre-activation is 0 or less; "
+        "`new_h` is [0.3775, 0.3925], and on the way back the factor h (1 − h) becomes 1. All the rest is as before, "
+        "with new numbers; the outputs keep their sigmoid. A ReLU unit is dead where its pre-activation is 0 or less; "
         "without the bias the two sums are 0.0275 and 0.0425.",
-        "Compute y1 and y2 from `h` by a sigmoid, the loss as ever, ds3 and ds4 as `(y - t) * y * (1 - y)`; then `dw1` "
-        "is `(ds3 * 0.40 + ds4 * 0.50) * 0.05`. For both units to be dead the bias must cancel the larger of the two "
-        "sums, so `dead_from` is minus that number.",
+        "Compute y1 and y2 from `new_h` by a sigmoid, the loss as ever, ds3 and ds4 as `(y - t) * y * (1 - y)`; then "
+        "`new_dw1` is `(ds3 * 0.40 + ds4 * 0.50) * 0.05`. For both units to be dead the bias must cancel the "
+        "larger of the two sums, so `dead_from` is minus that number.",
     ),
     mistakes=(
         mistake(
@@ -657,11 +659,16 @@ H, LOSS, DW1, DEAD = with_relu()
         mistake(0.3775, LOSS, DW1, DEAD, says="should be a list, but it is a number"),
     ),
 )
-def relu_instead(h, loss, dw1, dead_from):
+def relu_instead(new_h, new_loss, new_dw1, dead_from):
     questions = (
-        (h, H, "h", "The pre-activations are 0.3775 and 0.3925."),
-        (loss, LOSS, "loss", "The outputs still have their sigmoid, and the loss is ½(y1 − t1)² + ½(y2 − t2)²."),
-        (dw1, DW1, "dw1", "From w1 to the loss: x1, an open gate, then two ways."),
+        (new_h, H, "new_h", "The pre-activations are 0.3775 and 0.3925."),
+        (
+            new_loss,
+            LOSS,
+            "new_loss",
+            "The outputs still have their sigmoid, and the loss is ½(y1 − t1)² + ½(y2 − t2)².",
+        ),
+        (new_dw1, DW1, "new_dw1", "From w1 to the loss: x1, an open gate, then two ways."),
         (dead_from, DEAD, "dead_from", "The larger the inputs' part of a pre-activation, the later its unit dies."),
     )
     for found, expected, name, question in questions:

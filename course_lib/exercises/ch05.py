@@ -375,6 +375,10 @@ def slopes(f, x, gradient, v, h=1e-4):
             lambda f, x, gradient, v, h=1e-4: (np.sum(gradient * v), (f(x + v) - f(x - v)) / 2),
             because="you went all the way along v; go h times v, and divide by 2h",
         ),
+        mistake(
+            lambda f, x, gradient, v, h=1e-4: tuple(map(abs, slopes(f, x, gradient, v, h))),
+            because="you lost the sign; along v the function may fall",
+        ),
         mistake(lambda f, x, gradient, v, h=1e-4: slopes(f, x, gradient, v, h)[1], says="should be a tuple"),
     ),
 )
@@ -384,9 +388,12 @@ def along_a_direction(answer):
     x = np.array([[0.5, -1.0, 2.0], [1.5, -0.5, 1.0]])
     v = np.array([[1.0, -1.0, 1.0], [-1.0, 1.0, 2.0]])
     gradient = 3 * np.arange(1, 7).reshape(2, 3) * x**2
-    for h in (0.1, 1e-4):
+    for h, v in ((0.1, v), (1e-4, -v)):
         args = (_weighted_cubes, x, gradient, v, h)
-        expect_equal(call(answer, *args), slopes(*args), f"slopes(f, x, gradient, v, {h:g})")
+        given = zip(("x", "gradient", "v"), args[1:4], strict=True)
+        lines = "\n".join(f"    {name} = {wording.show(array)}" for name, array in given)
+        with remark(f"Here f(x) is the sum of the cubes of x times 1, 2, … 6, and\n\n{lines}"):
+            expect_equal(call(answer, *args), slopes(*args), f"slopes(f, x, gradient, v, {h:g})")
     return "Two calls of f, and every number of the gradient has had its say."
 
 
