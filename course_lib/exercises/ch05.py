@@ -386,9 +386,9 @@ def along_a_direction(answer):
     if isinstance(answer, type) or not callable(answer):
         expect_function(answer, slopes)
     x = np.array([[0.5, -1.0, 2.0], [1.5, -0.5, 1.0]])
-    v = np.array([[1.0, -1.0, 1.0], [-1.0, 1.0, 2.0]])
+    uphill = np.array([[1.0, -1.0, 1.0], [-1.0, 1.0, 2.0]])
     gradient = 3 * np.arange(1, 7).reshape(2, 3) * x**2
-    for h, v in ((0.1, v), (1e-4, -v)):
+    for h, v in ((0.1, uphill), (1e-4, -uphill)):
         args = (_weighted_cubes, x, gradient, v, h)
         given = zip(("x", "gradient", "v"), args[1:4], strict=True)
         lines = "\n".join(f"    {name} = {wording.show(array)}" for name, array in given)
