@@ -205,9 +205,18 @@ def test_an_exception_is_reported_with_the_line_of_the_cell():
     says(stable_softplus.check(names["softplus"]), "`TypeError`: unsupported operand", "    line 2:  return x / 0")
 
 
-def test_an_exception_inside_numpy_is_reported_with_the_line_that_called_it():
-    names = cell("def softplus(x):\n    y = x + 1\n    return np.concatenate([x, 1.0])\n")
-    says(stable_softplus.check(names["softplus"]), "`ValueError`", "    line 3:  return np.concatenate([x, 1.0])")
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("return np.concatenate([x, 1.0])", "`ValueError`"),
+        ("return np.random.default_rng(0).standard_normal(3, 4)", "`TypeError`"),
+        ("return np.random.default_rng(0).normal(0, -1, 3)", "`ValueError`"),
+    ],
+    ids=["a function in Python", "one compiled by Cython", "and one called by that"],
+)
+def test_an_exception_inside_numpy_is_reported_with_the_line_that_called_it(line, error):
+    names = cell(f"def softplus(x):\n    y = x + 1\n    {line}\n")
+    says(stable_softplus.check(names["softplus"]), error, f"    line 3:  {line}")
     assert "<pre><code>line 3:" in stable_softplus.check(names["softplus"])._repr_html_()
 
 
