@@ -202,7 +202,11 @@ def cell(source):
 
 def test_an_exception_is_reported_with_the_line_of_the_cell():
     names = cell("def helper(x):\n    return x / 0\n\ndef softplus(x):\n    return helper([1])\n")
-    says(stable_softplus.check(names["softplus"]), "`TypeError`: unsupported operand", "    line 2:  return x / 0")
+    says(
+        stable_softplus.check(names["softplus"]),
+        "`TypeError`: unsupported operand",
+        "    in helper, line 2 of its cell:  return x / 0",
+    )
 
 
 @pytest.mark.parametrize(
@@ -216,8 +220,8 @@ def test_an_exception_is_reported_with_the_line_of_the_cell():
 )
 def test_an_exception_inside_numpy_is_reported_with_the_line_that_called_it(line, error):
     names = cell(f"def softplus(x):\n    y = x + 1\n    {line}\n")
-    says(stable_softplus.check(names["softplus"]), error, f"    line 3:  {line}")
-    assert "<pre><code>line 3:" in stable_softplus.check(names["softplus"])._repr_html_()
+    says(stable_softplus.check(names["softplus"]), error, f"    in softplus, line 3 of its cell:  {line}")
+    assert "<pre><code>in softplus, line 3 of its cell:" in stable_softplus.check(names["softplus"])._repr_html_()
 
 
 def test_nothing_but_an_interrupt_leaves_check():

@@ -750,6 +750,10 @@ def their_backward(dout, x, y):
             because="you wrote the right rule; the question is which wrong one gives their numbers",
         ),
         mistake(
+            lambda dout, x, y: (dout * y, dout + x),
+            because="you found the fault for y, and wrote the right rule for x; theirs is wrong for both",
+        ),
+        mistake(
             lambda dout, x, y: (y, x),
             because="you left `dout` out; then the tax would get 200, but it got 201",
         ),

@@ -513,7 +513,8 @@ def no_sigmoid_in_the_middle(x, t, W1, b1, W2, b2, lr):
         ),
         mistake(
             _step(difference=lambda y, t: t - y),
-            because="you went uphill: either t − y in place of y − t, or a plus where the step is subtracted",
+            because="you went uphill: t − y in place of y − t, y − 1 in place of 1 − y (or h − 1 in place of 1 − h), "
+            "or a plus where the step is subtracted",
         ),
         mistake(_step(difference=lambda y, t: 2 * (y - t)), because="you forgot the ½ of the loss"),
         mistake(

@@ -270,7 +270,10 @@ def numerical_gradient_by_hand(answer):
     held = np.stack([x, x], axis=1)[:, :1, ::2]  # three axes, and a view, of which `ravel` would be a copy
     x = held.copy()
     found = answer(lambda _: _weighted_cubes(held), held)
-    with remark("Here f ignores its argument and reads the very array that was passed, as a network's loss does."):
+    with remark(
+        "Here f ignores its argument and reads the very array that was passed, as a network's loss does. That array is "
+        "a slice of a larger one, of which `ravel` and `reshape` make a copy."
+    ):
         expect_equal(found, numerical_gradient(_weighted_cubes, x.copy()), "numerical_gradient(loss, W)")
         expect_equal(held, x, "W afterwards", atol=1e-12)
     if not np.array_equal(held, x):
@@ -425,7 +428,7 @@ class SlightlyOff(Tanh):
 
 class Misplaced(Tanh):
     def backward(self, dout):
-        return super().backward(dout)[:, ::-1]
+        return super().backward(dout)[:, [0, 2, 1, 3]]
 
 
 class Tiny:
@@ -525,14 +528,14 @@ def _by_allclose(layer, x):
         ),
         mistake(
             _judged(error=lambda a, b: relative_error(a.sum(), b.sum())),
-            because="you compared sums (or means), in which wrong numbers can make up for each other; compare number "
-            "by number",
+            because="you compared sums (or means), in which wrong numbers can make up for each other, or only some of "
+            "the numbers; compare number by number, all of them",
         ),
         mistake(
             _judged(tolerance=1e-13),
             because="a right layer fails your test: the bound may be so strict that truncation and round-off exceed "
             "it, or the two gradients belong to different passes (use one `dout` for both, call `backward` before the "
-            "nudging, and let the nudged function call `layer.forward` anew)",
+            "nudging, and let the nudged function call `layer.forward` anew, on the very array that is nudged)",
         ),
         mistake(
             _forgets_dout,
@@ -933,7 +936,7 @@ def diagnosis_7():
     ),
 )
 def patient_7(layer, where, fault):
-    lesson = "A batch of one hides a missing sum. (Patient 2 hid behind it as well.)"
+    lesson = "A batch of one hides a missing sum. (Patients 2 and 3 would pass a check on one image as well.)"
     return _diagnosis(clinic.Patient7(), layer, where, fault, lesson)
 
 

@@ -284,7 +284,7 @@ class Patient5(Patient):
 
 class Patient6(Patient):
     """A small network that is to learn to turn four numbers round. It is fed one vector of shape (4,) at a time, not a
-    batch. Nothing complains, but the loss only falls to about half of its first value and stays there.
+    batch. Nothing complains, but the loss soon stops falling, far above 0.
     """
 
     layer, where, fault = "Affine1", "W", "1-D"

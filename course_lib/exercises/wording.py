@@ -96,11 +96,13 @@ def exception(caught: BaseException) -> str:
 
 
 def report(caught: BaseException) -> str:
-    """An exception in the learner's code, with the learner's line that led to it."""
+    """An exception in the learner's code, with the learner's line that led to it, which another cell may hold."""
     own_lines = [frame for frame in traceback.extract_tb(caught.__traceback__) if _is_the_learners(frame.filename)]
     if not own_lines:
         return f"The check could not use your answer: {exception(caught)}"
-    return f"Your code stopped with {exception(caught)}\n\n    line {own_lines[-1].lineno}:  {own_lines[-1].line}"
+    last = own_lines[-1]
+    line = f"in {last.name}, line {last.lineno} of its cell:  {last.line}"
+    return f"Your code stopped with {exception(caught)}\n\n    {line}"
 
 
 def _is_the_learners(filename: str) -> bool:
