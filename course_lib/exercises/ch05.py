@@ -431,6 +431,21 @@ class Misplaced(Tanh):
         return super().backward(dout)[:, [0, 2, 1, 3]]
 
 
+class Mixed(Tanh):
+    def backward(self, dout):
+        return super().backward(dout[::-1])
+
+
+class Lowered(Tanh):
+    def backward(self, dout):
+        return super().backward(dout) - 0.01
+
+
+class Raised(Tanh):
+    def backward(self, dout):
+        return super().backward(dout) + 0.01
+
+
 class Tiny:
     def forward(self, x):
         self.x = x
@@ -454,6 +469,9 @@ SUSPECTS = {
     Tiny: False,
     Relu: True,
     Narrower: True,
+    Mixed: False,
+    Lowered: False,
+    Raised: False,
 }
 
 
@@ -506,6 +524,19 @@ def _by_allclose(layer, x):
             _judged(dout_of=np.ones_like),
             because="your `dout` is all ones, and where it is 1, a layer that never looks at it seems right; take "
             "random numbers",
+        ),
+        mistake(
+            _judged(dout_of=lambda y: np.full_like(y, 2.0)),
+            because="your `dout` has equal numbers in it, and where they are equal, a layer that takes them from the "
+            "wrong places seems right; take random numbers",
+        ),
+        mistake(
+            _judged(error=lambda a, b: np.max((a - b) / np.maximum(np.abs(b), 1e-300))),
+            because="the `abs` of the difference is missing, and so a number that is too small passes",
+        ),
+        mistake(
+            _judged(error=lambda a, b: np.max((b - a) / np.maximum(np.abs(b), 1e-300))),
+            because="the `abs` of the difference is missing, and so a number that is too large passes",
         ),
         mistake(
             _judged(dout_of=lambda y: y),
@@ -564,7 +595,7 @@ def check_one_layer(answer):
             except NotYet as reason:
                 reason.whole = list(verdicts.values())  # mistakes are told apart by all of them
                 raise
-    return "Eight layers, three of them right, and you told them apart. `check_layer` does this, and more."
+    return "Eleven layers, three of them right, and you told them apart. `check_layer` does this, and more."
 
 
 # ---------------------------------------------------------------- reading a report
