@@ -81,7 +81,7 @@ BOTH_WAYS = ((0, (1, 0)), (1, (1, 1)))
         ),
         mistake(
             lambda *a: -slope_of_w3(*a),
-            because="the sign is turned: t − y in place of y − t, or y − 1 in place of 1 − y, or h − 1 in place of 1 − h",
+            because="the sign is turned: t − y in place of y − t, y − 1 in place of 1 − y, or h − 1 in place of 1 − h",
         ),
         mistake(
             lambda *a: 2 * slope_of_w3(*a), because="you forgot the ½ of the loss, which cancels the 2 of the square"

@@ -173,7 +173,7 @@ def _other_rise(rise):
     mistakes=(
         mistake(
             _rise_then(lambda progress: 0.5 * (1 + np.cos(np.pi * progress))),
-            because="the cosine starts at progress 0, so there is a jump at a tenth; stretch it over what remains",
+            because="the cosine starts at progress 0 and not at a tenth; stretch it over what remains",
         ),
         mistake(
             _rise_then(lambda progress: max(0.0, 0.5 * (1 + np.cos(np.pi * (progress - 0.1))))),
