@@ -438,12 +438,19 @@ class Mixed(Tanh):
 
 class Lowered(Tanh):
     def backward(self, dout):
-        return super().backward(dout) - 0.01
+        return super().backward(dout) - 10
 
 
 class Raised(Tanh):
     def backward(self, dout):
-        return super().backward(dout) + 0.01
+        return super().backward(dout) + 10
+
+
+class OneTurned(Tanh):
+    def backward(self, dout):
+        dx = super().backward(dout)
+        dx[0, 0] *= -1
+        return dx
 
 
 class Tiny:
@@ -463,6 +470,8 @@ class Narrower(Affine):
 SUSPECTS = {
     Sigmoid: True,
     IgnoresDout: False,
+    Lowered: False,
+    Raised: False,
     AskedOfDout: False,
     SlightlyOff: False,
     Misplaced: False,
@@ -470,8 +479,7 @@ SUSPECTS = {
     Relu: True,
     Narrower: True,
     Mixed: False,
-    Lowered: False,
-    Raised: False,
+    OneTurned: False,
 }
 
 
@@ -563,6 +571,11 @@ def _by_allclose(layer, x):
             "the numbers; compare number by number, all of them",
         ),
         mistake(
+            _judged(error=lambda a, b: relative_error(np.abs(a), np.abs(b))),
+            because="you compared sizes without their signs, or only some of the numbers (a flag that a loop sets anew "
+            "each time keeps the last verdict alone); compare number by number, with the sign, all of them",
+        ),
+        mistake(
             _judged(tolerance=1e-13),
             because="a right layer fails your test: the bound may be so strict that truncation and round-off exceed "
             "it, or the two gradients belong to different passes (use one `dout` for both, call `backward` before the "
@@ -595,7 +608,7 @@ def check_one_layer(answer):
             except NotYet as reason:
                 reason.whole = list(verdicts.values())  # mistakes are told apart by all of them
                 raise
-    return "Eleven layers, three of them right, and you told them apart. `check_layer` does this, and more."
+    return "Twelve layers, three of them right, and you told them apart. `check_layer` does this, and more."
 
 
 # ---------------------------------------------------------------- reading a report
