@@ -469,9 +469,9 @@ class Narrower(Affine):
 
 SUSPECTS = {
     Sigmoid: True,
-    IgnoresDout: False,
     Lowered: False,
     Raised: False,
+    IgnoresDout: False,
     AskedOfDout: False,
     SlightlyOff: False,
     Misplaced: False,
