@@ -463,7 +463,11 @@ class Min(MaxLayer):
         ),
         mistake(Min, because="you returned the smaller of the two here"),
         mistake(MaxTruth, because="you returned the comparison itself; multiplied by `dout` it becomes a gradient"),
-        mistake(MaxLikeMul, because="you used the rule of multiplication, where the other factor counts"),
+        mistake(
+            MaxLikeMul,
+            because="you gave the smaller input `dout` times the larger one, as a × does; nudging the smaller one "
+            "changes nothing",
+        ),
         mistake(MaxBySize, says="the smaller input here"),
         mistake(MaxSticky, says="one that was used before does not"),
         mistake(MaxOnlyWinner, says="should be a tuple, but it is a number"),
