@@ -413,6 +413,10 @@ def test_of_mistakes_that_begin_alike_the_one_that_agrees_throughout_is_named():
         def backward(self, dout):
             return dout, 0
 
+    class AnotherThatBeginsSo(Switch):
+        def backward(self, dout):
+            return dout, -dout
+
     mistakes = mistake(ToBoth, because="both got it"), mistake(ToTheOther, because="the other got it")
 
     @exercise("Switch", solution=Switch, hints=HINTS, mistakes=mistakes)
@@ -421,6 +425,7 @@ def test_of_mistakes_that_begin_alike_the_one_that_agrees_throughout_is_named():
 
     says(switch.check(ToBoth), "It looks as if both got it.", "    x = 3\n    y = 8\n    dout = ")
     says(switch.check(ToTheOther), "It looks as if the other got it.")
+    says(switch.check(AnotherThatBeginsSo), "Perhaps both got it.")
 
 
 def test_a_layer_must_not_write_into_its_arguments():

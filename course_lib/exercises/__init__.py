@@ -84,8 +84,9 @@ def mistake(*answers: object, because: str = "", says: str = "") -> Mistake:
     """A wrong answer that people really give: values, a function or a class, as they are passed to `check`.
 
     `because` completes "It looks as if …" (no full stop). That sentence is added to the feedback of every answer
-    that first comes out wrong at the same place and with the same value as this one, so the check's cases must tell
-    the mistakes apart: order them, or compare one array of results. Where the check's own message is all that is
+    that first comes out wrong at the same place and with the same value as this one (as "Perhaps …" if other values of
+    the same result do not agree), so the check's cases must tell the mistakes apart: order them, or compare one array
+    of results. Where the check's own message is all that is
     needed (a missing `return`, a wrong type), give instead in `says` a phrase which that message has.
     """
     if bool(because) == bool(says):
@@ -207,8 +208,8 @@ class Exercise:
             key=lambda known: known[1],
             default=("", 0),
         )
-        why = [f"It looks as if {phrase}."] if alike else []
-        return "\n\n".join([reason.message, *why, *reason.remarks])
+        guess = {0: "", 1: f"Perhaps {phrase}.", 2: f"It looks as if {phrase}."}[alike]
+        return "\n\n".join(filter(None, [reason.message, guess, *reason.remarks]))
 
     @cached_property
     def _failures(self) -> list[tuple[str, NotYet]]:

@@ -46,5 +46,5 @@ def only_prints(price, count):
     ),
 )
 def total_price(answer):
-    expect_function(answer, total, (80, 5), (100, 2), (0.5, 7), (120, 0))
+    expect_function(answer, total, (75, 5), (100, 2), (0.5, 7), (120, 0))
     return "Your `total` works for any price and any count. Every exercise of the course goes like this one."

@@ -323,7 +323,7 @@ class DivForgets(DivLayer):
         ),
         mistake(DivReversed, because="you divided y by x; the node computes x / y"),
         mistake(DivWhole, because="you rounded down, as `//` and `int` do; a division that keeps the fraction is `/`"),
-        mistake(DivMinusToBoth, because="you gave a minus to x as well; a larger x makes x / y larger"),
+        mistake(DivMinusToBoth, because="you gave a minus to x; a larger x makes x / y larger"),
         mistake(DivOutOfOrder, because="you returned the gradient of y first; the order is that of `forward(x, y)`"),
         mistake(DivUpstreamOnce, because="you multiplied by `dout` for x but not for y"),
         mistake(DivUpstreamForYOnly, because="you multiplied by `dout` for y but not for x"),
@@ -400,6 +400,11 @@ class MaxAlwaysY(MaxLayer):
         return 0, dout
 
 
+class MaxLikeSub(MaxLayer):
+    def backward(self, dout):
+        return dout, -dout
+
+
 class MaxTruth(MaxLayer):
     def backward(self, dout):
         return self.x_wins, not self.x_wins
@@ -460,6 +465,10 @@ class Min(MaxLayer):
         mistake(
             MaxAlwaysY,
             because="nothing reached x, though x is the larger one here; the larger input gets all of `dout`",
+        ),
+        mistake(
+            MaxLikeSub,
+            because="you used the rule of subtraction; the larger input gets all of `dout`, the other gets 0",
         ),
         mistake(Min, because="you returned the smaller of the two here"),
         mistake(MaxTruth, because="you returned the comparison itself; multiplied by `dout` it becomes a gradient"),

@@ -48,6 +48,10 @@ BOTH_WAYS = ((0, (1, 0)), (1, (1, 1)))
             because="your function computes with the numbers of the notebook, such as ds3, w6 or h2, and not with its "
             "own arguments; it is tried with other numbers, too",
         ),
+        mistake(
+            lambda x, h, y, t, W2: slope_of_w3(x, h, y, t, np.array([[0.40, 0.50], [0.45, 0.55]])),
+            because="you took w6 and w8 from the notebook; here they are the second row of the argument `W2`",
+        ),
         mistake(_chain(BOTH_WAYS[:1]), because="you followed the way by y1 alone; h2 reaches the loss by y2 as well"),
         mistake(_chain(BOTH_WAYS[1:]), because="you followed the way by y2 alone; h2 reaches the loss by y1 as well"),
         mistake(
@@ -486,7 +490,8 @@ def no_sigmoid_in_the_middle(x, t, W1, b1, W2, b2, lr):
             _step(carried=lambda ds, W2, new_W2: ds @ W2),
             because="an array of shape (N, 2) meets one of three rows. If that is W2: on the way back W2 is turned, "
             "which with two hidden units nobody notices, and on the way forward it is h, not x, that is multiplied by "
-            "W2. If it is h.T: it stands on the left of the `@`. If it is W1.T: on the way forward W1 is not turned",
+            "W2. If it is h.T: it stands on the left of the `@`. If it is W1.T: on the way forward W1 is not turned. "
+            "If it is ds_hidden.T: for the gradient of W1 it is x that is turned",
         ),
         mistake(
             _step(carried=lambda ds, W2, new_W2: W2 @ ds),
@@ -525,7 +530,7 @@ def no_sigmoid_in_the_middle(x, t, W1, b1, W2, b2, lr):
         mistake(
             _step(difference=lambda y, t: (y - t) / 2),
             because="you halved it: either you kept the ½ of the loss, which the 2 of the square cancels, or you "
-            "divided by the number of outputs, where this loss averages over samples only",
+            "divided by the number of outputs or inputs, where this loss averages over samples only",
         ),
         mistake(_step(rate=lambda lr: 1), because="you left out the learning rate"),
         mistake(_step(rate=lambda lr: 0.5), because="you wrote 0.5 where the argument `lr` belongs"),

@@ -202,6 +202,17 @@ def _weighted_cubes(x):
     return float(np.sum(np.arange(1, x.size + 1).reshape(x.shape) * x**3))
 
 
+def _cube_of_sum(x):
+    return float(np.sum(x)) ** 3
+
+
+def _goes_back_at_the_end(f, x, h=1e-4):
+    old = x.copy()
+    gradient = _leaves_it_nudged(f, x, h)
+    x[...] = old
+    return gradient
+
+
 @exercise(
     "Write numerical_gradient",
     solution=numerical_gradient,
@@ -230,6 +241,10 @@ def _weighted_cubes(x):
             because="your second value of f is that where you began; go down to old − h, 2h below the nudged number",
         ),
         mistake(_leaves_it_nudged, because="you left numbers nudged when you went on to the next"),
+        mistake(
+            _goes_back_at_the_end,
+            because="you put the numbers back only at the end; each must be back before the next is nudged",
+        ),
         mistake(_all_at_once, because="you have one slope for all, nudged at once or added up; each needs its own"),
         mistake(
             _row_by_row(np.copy),
@@ -267,6 +282,9 @@ def numerical_gradient_by_hand(answer):
                 reason.message = reason.message.replace("Compute a new value instead.", "Put each number back.")
                 raise
             expect_equal(found, numerical_gradient(_weighted_cubes, given.copy(), *h), what)
+    with remark("Here g is the cube of the sum of x, so each slope depends on where all the other numbers stand."):
+        found = call(answer, _cube_of_sum, x, 0.1)
+        expect_equal(found, numerical_gradient(_cube_of_sum, x.copy(), 0.1), "numerical_gradient(g, x, 0.1)")
     held = np.stack([x, x], axis=1)[:, :1, ::2]  # three axes, and a view, of which `ravel` would be a copy
     x = held.copy()
     found = answer(lambda _: _weighted_cubes(held), held)
@@ -428,7 +446,9 @@ class SlightlyOff(Tanh):
 
 class Misplaced(Tanh):
     def backward(self, dout):
-        return super().backward(dout)[:, [0, 2, 1, 3]]
+        dx = super().backward(dout)
+        dx[1:] = dx[1:, [0, 2, 1, 3]]
+        return dx
 
 
 class Mixed(Tanh):
@@ -449,7 +469,7 @@ class Raised(Tanh):
 class OneTurned(Tanh):
     def backward(self, dout):
         dx = super().backward(dout)
-        dx[0, 0] *= -1
+        dx[1, 1] *= -1
         return dx
 
 
@@ -540,16 +560,19 @@ def _by_allclose(layer, x):
         ),
         mistake(
             _judged(error=lambda a, b: np.max((a - b) / np.maximum(np.abs(b), 1e-300))),
-            because="the `abs` of the difference is missing, and so a number that is too small passes",
+            because="the `abs` of the difference is missing, and so a number that is too small passes; or you "
+            "looked along one direction only, where errors can cancel",
         ),
         mistake(
             _judged(error=lambda a, b: np.max((b - a) / np.maximum(np.abs(b), 1e-300))),
-            because="the `abs` of the difference is missing, and so a number that is too large passes",
+            because="the `abs` of the difference is missing, and so a number that is too large passes; or you "
+            "looked along one direction only, where errors can cancel",
         ),
         mistake(
             _judged(dout_of=lambda y: y),
             because="your `dout` has the signs of x or is 0 (as x, y and zeros do), where this layer happens to be "
-            "right, or you do not compare all numbers; take random numbers, and compare all",
+            "right; or you do not compare all numbers; or your own division made 0/0, which is nan and not larger than "
+            "any bound. Take random numbers, compare all, and leave the division to `relative_error`",
         ),
         mistake(
             _judged(error=lambda a, b: np.mean(np.abs(a - b))),

@@ -199,8 +199,8 @@ class MovesWeightsOnly(Momentum):
     mistakes=(
         mistake(
             ForgetsTheVelocity,
-            because="these are the steps of plain SGD: the velocity is forgotten between two steps, or the gradient "
-            "never enters it",
+            because="these are the steps of plain SGD: the velocity is forgotten between two steps, the gradient "
+            "never enters it, or the parameter does not move by it",
         ),
         mistake(
             ClimbsUphill,
