@@ -86,8 +86,8 @@ def mistake(*answers: object, because: str = "", says: str = "") -> Mistake:
     `because` completes "It looks as if …" (no full stop). That sentence is added to the feedback of every answer
     that first comes out wrong at the same place and with the same value as this one (as "Perhaps …" if other values of
     the same result do not agree), so the check's cases must tell the mistakes apart: order them, or compare one array
-    of results. Where the check's own message is all that is
-    needed (a missing `return`, a wrong type), give instead in `says` a phrase which that message has.
+    of results. Where the check's own message is all that is needed (a missing `return`, a wrong type), give instead in
+    `says` a phrase which that message has.
     """
     if bool(because) == bool(says):
         raise ValueError("A mistake takes either because=, a reason to add to the feedback, or says=, a phrase in it.")
