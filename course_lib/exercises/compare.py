@@ -228,7 +228,7 @@ def _expect_close(found: object, expected: object, what: str, *, rtol: float, at
         message = f"{place} is {is_now}{many}. That is {_direction(have[index], want[index])}."
     if have.ndim and have.dtype.kind in "iu" and want.dtype.kind == "f":
         message += " Your array holds integers, which have no room for fractions."
-    raise NotYet(message, what, found, tolerance=1e-3 * rtol)
+    raise NotYet(message, what, found, tolerance=1e-3 * rtol if reveal else rtol)
 
 
 def _is_truth(value: object) -> bool:
