@@ -294,6 +294,11 @@ class DivCaret(DivLayer):
         return dout / self.y, -dout * self.x / self.y ^ 2
 
 
+class DivCaretInside(DivLayer):
+    def backward(self, dout):
+        return dout / self.y, -dout * self.x / (self.y ^ 2)
+
+
 class DivForgets(DivLayer):
     def forward(self, x, y):
         return x / y
@@ -331,6 +336,7 @@ class DivForgets(DivLayer):
             DivUndone, because="your dy has no y left: it needs y squared below, `/ y**2`, and `/ y * y` cancels out"
         ),
         mistake(DivCaret, because="you wrote `^` for a power, which in Python is `**`"),
+        mistake(DivCaretInside, because="you wrote `^` for a power, which in Python is `**`"),
         mistake(DivForgets, says="`AttributeError`"),
     ),
 )
