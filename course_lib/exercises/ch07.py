@@ -328,8 +328,8 @@ def really_differ(a, b, n):
         ),
         mistake(
             lambda a, b, n: abs(a - b) > 2 * np.sqrt(a * (1 - a) + b * (1 - b)),
-            because="the noise is too large, as if it were not divided by the number of images, or multiplied by it: the "
-            "more there are, the smaller the noise",
+            because="the noise is too large, as if it were not divided by the number of images, or multiplied by it: "
+            "the more there are, the smaller the noise",
         ),
         mistake(
             lambda a, b, n: abs(a - b) > 2 * np.sqrt(b * (1 - b) / n),
