@@ -208,6 +208,10 @@ def _other_rise(rise):
             because="you left out the half: 1 + cosine runs from 2 to 0",
         ),
         mistake(
+            _rise_then(lambda progress: 0.5 * (1 + np.cos(180 * (progress - 0.1) / 0.9))),
+            because="`np.cos` takes radians: half a wave is π, not 180",
+        ),
+        mistake(
             _other_rise(lambda progress: progress),
             because="the warm-up ends at 0.1; to reach 1 at a tenth, divide by 0.1",
         ),
@@ -325,6 +329,11 @@ def really_differ(a, b, n):
         mistake(
             lambda a, b, n: abs(a - b) > 2 * (np.sqrt(a * (1 - a) / n) + np.sqrt(b * (1 - b) / n)),
             because="you added the two standard deviations; it is the variances that add up",
+        ),
+        mistake(
+            lambda a, b, n: abs(a - b) > 2 * np.sqrt((a + b) * (1 - (a + b) / 2) / n),
+            because="you took the noise of the mean of both accuracies, as a test that pools them does; here each has "
+            "its own",
         ),
         mistake(
             lambda a, b, n: abs(a - b) > 2 * np.sqrt(a * (1 - a) + b * (1 - b)),
