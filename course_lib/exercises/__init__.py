@@ -199,7 +199,7 @@ class Exercise:
         except (NotYet, KeyboardInterrupt):
             raise
         except BaseException as caught:  # SystemExit as well: nothing the learner wrote may end the kernel
-            raise NotYet(wording.report(caught), "exception", wording.exception(caught)) from caught
+            raise NotYet.because_of(caught) from caught
 
     def _explanation(self, reason: NotYet) -> str:
         """What went wrong and, if the answer behaves as one of the known mistakes does, why."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from course_lib.exercises import exercise, mistake, wording
+from course_lib.exercises import exercise, mistake
 from course_lib.exercises.compare import NotYet, expect_equal, expect_function, remark
 from course_lib.functions import sigmoid
 
@@ -576,7 +576,7 @@ def three_hidden(answer):
             try:
                 expect_function(answer, one_step, arguments, rtol=1e-7)
             except (ValueError, IndexError) as caught:
-                raise NotYet(wording.report(caught), "exception", wording.exception(caught)) from caught
+                raise NotYet.because_of(caught) from caught
     return "Not a line of it knows how many units or samples there are. The same would train a network of thousands."
 
 
@@ -673,21 +673,28 @@ H, LOSS, DW1, DEAD = with_relu()
 )
 def relu_instead(new_h, new_loss, new_dw1, dead_from):
     questions = (
-        (new_h, H, "new_h", "The pre-activations are 0.3775 and 0.3925."),
+        ("new_h", new_h, H, 3e-3, "The pre-activations are 0.3775 and 0.3925."),
         (
+            "new_loss",
             new_loss,
             LOSS,
-            "new_loss",
+            3e-3,
             "The outputs still have their sigmoid, and the loss is ½(y1 − t1)² + ½(y2 − t2)².",
         ),
-        (new_dw1, DW1, "new_dw1", "From w1 to the loss: x1, an open gate, then two ways."),
-        (dead_from, DEAD, "dead_from", "The larger the inputs' part of a pre-activation, the later its unit dies."),
+        ("new_dw1", new_dw1, DW1, 3e-3, "From w1 to the loss: x1, an open gate, then two ways."),
+        (
+            "dead_from",
+            dead_from,
+            DEAD,
+            1e-5,
+            "The larger the inputs' part of a pre-activation, the later its unit dies.",
+        ),
     )
-    for found, expected, name, question in questions:
+    for name, found, expected, rtol, question in questions:
         if isinstance(expected, list) and isinstance(found, np.ndarray) and found.ndim:
             found = found.ravel().tolist()
         with remark(question):
-            expect_equal(found, expected, name, rtol=1e-5 if name == "dead_from" else 3e-3, reveal=False)
+            expect_equal(found, expected, name, rtol=rtol, reveal=False)
     return (
         "An open gate passes all of the gradient, the sigmoid less than a quarter. Yet w1 gets only 3.7 times as much, "
         "not four: with the new hidden outputs a little less arrives at h1, 0.0321 in place of 0.0364."

@@ -282,7 +282,7 @@ def numerical_gradient_by_hand(answer):
                 reason.message = reason.message.replace("Compute a new value instead.", "Put each number back.")
                 raise
             except (IndexError, TypeError, ValueError) as caught:  # as of two loops, where x has one axis
-                raise NotYet(wording.report(caught), "exception", wording.exception(caught)) from caught
+                raise NotYet.because_of(caught) from caught
             expect_equal(found, numerical_gradient(_weighted_cubes, given.copy(), *h), what)
     with remark("Here g is the cube of the sum of x, so each slope depends on where all the other numbers stand."):
         found = call(answer, _cube_of_sum, x, 0.1)

@@ -14,7 +14,7 @@ from types import FunctionType
 
 import numpy as np
 
-from course_lib.exercises.wording import is_numeric, kind, show, two_numbers
+from course_lib.exercises.wording import exception, is_numeric, kind, report, show, two_numbers
 
 
 class NotYet(Exception):
@@ -28,6 +28,11 @@ class NotYet(Exception):
         self.message, self.what, self.found, self.remarks = message, what, found, []
         self.tolerance = tolerance  # within which another value counts as the same
         self.whole = found  # the tuple, list or dictionary that `found` is a part of
+
+    @classmethod
+    def because_of(cls, caught: BaseException) -> "NotYet":
+        """What to say of an answer whose code raised this exception."""
+        return cls(report(caught), "exception", exception(caught))
 
     def likeness(self, other: "NotYet") -> int:
         """0, or 1 if both went wrong at the same place with the same value there, or 2 if all around it agrees too."""
